@@ -28,6 +28,8 @@ type Family struct {
 	Type Type
 	// Labels are the variable labels in the order in which values are given.
 	Labels []string
+	// Buckets are the upper bounds of a histogram, without +Inf, ascending.
+	Buckets []float64
 	// Bound says what limits the number of label values ("" without labels).
 	Bound string
 	// Origin is where the fact comes from: an NVML function or field, an
@@ -57,7 +59,7 @@ func (f Family) Sample(value float64, labels ...string) prometheus.Metric {
 
 // Families is the whole metric surface of the exporter, sorted by name.
 func Families() []Family {
-	all := slices.Concat(scrapeFamilies(), exporterFamilies())
+	all := slices.Concat(scrapeFamilies(), gpuFamilies(), exporterFamilies())
 	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
