@@ -1,0 +1,7 @@
+//go:build !unix
+
+package nvml
+
+import "os/exec"
+
+func ownGroup(*exec.Cmd) {}
