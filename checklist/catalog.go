@@ -81,6 +81,8 @@ type Check struct {
 	Description Text    `yaml:"description"`
 	Action      Text    `yaml:"action"`
 	Proof       []Proof `yaml:"proof"`
+	// ProofArms prove the other sources' arms, by source.
+	ProofArms map[string][]Proof `yaml:"proof_arms"`
 	// ProofLabels are the labels of the alert that the proof makes fire.
 	ProofLabels map[string]string `yaml:"proof_labels"`
 
@@ -103,6 +105,8 @@ type Proof struct {
 	State *float64 `yaml:"state"`
 	// Gauge is v times this.
 	Gauge *float64 `yaml:"gauge"`
+	// Complement is (1 - v) times this.
+	Complement *float64 `yaml:"complement"`
 	// Rate is a counter that grows by this much a second in every case.
 	Rate *float64 `yaml:"rate"`
 	// Counter grows by v times this a second.

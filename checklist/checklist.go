@@ -30,6 +30,9 @@ type Checklist struct {
 	Selectors map[string]string
 	// SourcesOf are the sources present, best first, by section.
 	SourcesOf  map[string][]string
+	// RuleLabels are the labels of the PrometheusRule objects, by which an
+	// operator's ruleSelector finds them.
+	RuleLabels map[string]string
 	RunbookURL string
 	AbsentFor  Duration
 	Routing    Routing

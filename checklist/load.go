@@ -17,6 +17,7 @@ import (
 type document struct {
 	Interval   *Duration           `yaml:"evaluation_interval"`
 	Selectors  map[string]string   `yaml:"selectors"`
+	RuleLabels map[string]string   `yaml:"rule_labels"`
 	Sources    map[string][]string `yaml:"sources"`
 	RunbookURL *string             `yaml:"runbook_url"`
 	AbsentFor  *Duration           `yaml:"absent_for"`
@@ -28,6 +29,29 @@ type routingDocument struct {
 	Alertmanager *string                 `yaml:"alertmanager"`
 	SecretsDir   *string                 `yaml:"secrets_dir"`
 	Audiences    map[Audience][]Receiver `yaml:"audiences"`
+
+	GroupWait      *Duration `yaml:"group_wait"`
+	GroupInterval  *Duration `yaml:"group_interval"`
+	RepeatInterval *Duration `yaml:"repeat_interval"`
+}
+
+// layTiming takes the notification intervals over.
+func (b *builder) layTiming(d routingDocument) {
+	r := &b.c.Routing
+	for _, t := range []struct {
+		key  string
+		to   *Duration
+		from *Duration
+	}{
+		{"group_wait", &r.GroupWait, d.GroupWait},
+		{"group_interval", &r.GroupInterval, d.GroupInterval},
+		{"repeat_interval", &r.RepeatInterval, d.RepeatInterval},
+	} {
+		setIf(t.to, t.from)
+		if t.from != nil && *t.from <= 0 {
+			b.doc.Addf("routing."+t.key, "must be longer than 0s")
+		}
+	}
 }
 
 // settings is what a checklist file says of one check.
@@ -93,6 +117,8 @@ func (b *builder) lay(l layer) error {
 	setIf(&c.AbsentFor, d.AbsentFor)
 	setIf(&c.Routing.Alertmanager, d.Routing.Alertmanager)
 	setIf(&c.Routing.SecretsDir, d.Routing.SecretsDir)
+	b.layTiming(d.Routing)
+	overlay(&c.RuleLabels, d.RuleLabels)
 	overlay(&c.Selectors, d.Selectors)
 	overlay(&c.SourcesOf, d.Sources)
 	overlay(&c.Routing.Audiences, d.Routing.Audiences)

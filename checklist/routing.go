@@ -37,6 +37,18 @@ type Routing struct {
 	SecretsDir string `yaml:"secrets_dir"`
 	// Audiences have at least one receiver each.
 	Audiences map[Audience][]Receiver `yaml:"audiences"`
+	// Timing replaces that of every route but the dead man's where it is set.
+	Timing
+}
+
+// Timing is how notifications are gathered; zero is not set.
+type Timing struct {
+	// GroupWait is how long the first notification of a group waits for others.
+	GroupWait Duration
+	// GroupInterval is how long changes of a group are gathered.
+	GroupInterval Duration
+	// RepeatInterval is after how long an unchanged group is told again.
+	RepeatInterval Duration
 }
 
 // Receiver is one tool of an audience; exactly one field is set.

@@ -29,7 +29,7 @@ type renderer func(*bundle) ([]File, error)
 
 // renderers in the order of their output.
 func renderers() []renderer {
-	return []renderer{ruleFiles}
+	return []renderer{ruleFiles, ruleTests, alertmanagerFiles, prometheusRuleFiles}
 }
 
 // bundle is what renderers share: the checklist, the language and the rule
