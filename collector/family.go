@@ -59,7 +59,7 @@ func (f Family) Sample(value float64, labels ...string) prometheus.Metric {
 
 // Families is the whole metric surface of the exporter, sorted by name.
 func Families() []Family {
-	all := slices.Concat(scrapeFamilies(), gpuFamilies(), exporterFamilies())
+	all := slices.Concat(scrapeFamilies(), gpuFamilies(), exporterFamilies(), requestLogFamilies(), inferenceFamilies(), costFamilies())
 	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }

@@ -1,0 +1,410 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/genai-exporter/genai-exporter/internal/config"
+	"github.com/genai-exporter/genai-exporter/internal/tail"
+)
+
+// How often files are looked at, and how often totals are made durable. Their
+// sum bounds the age of what a scrape shows of a line: below one second.
+const (
+	pollInterval       = 250 * time.Millisecond
+	checkpointInterval = 500 * time.Millisecond
+)
+
+// RequestLogOptions are what NewRequestLog needs.
+type RequestLogOptions struct {
+	// StateDir holds the state file; "" keeps the state in memory, so that a
+	// restart counts from 0 and reads from where the configuration says.
+	StateDir string
+	// Config is a valid configuration; nil is the zero configuration.
+	Config *config.Config
+	// Now is the clock, time.Now by default.
+	Now func() time.Time
+	// Wake lets Run look at the files; a ticker of 250 ms by default.
+	Wake <-chan time.Time
+}
+
+// RequestLog counts the requests that JSON-lines files tell of. It shows the
+// totals of its last durable checkpoint, so that nothing a scrape has seen
+// goes back, through a restart and through a kill.
+type RequestLog struct {
+	logger *slog.Logger
+	o      RequestLogOptions
+	store  *store // nil in memory
+
+	mu        sync.Mutex // held while counting and while swapping configurations
+	cfg       *config.Config
+	allow     map[string]bool
+	groups    []*follow
+	totals    *totals
+	dirty     bool
+	saved     time.Time
+	failing   bool
+	failures  uint64
+	discarded bool
+
+	published atomic.Pointer[published]
+	live      atomic.Pointer[live]
+}
+
+// published is what a scrape shows of the totals.
+type published struct {
+	totals *totals
+	at     time.Time
+}
+
+// live is what a scrape shows of this moment.
+type live struct {
+	groups    []groupLive
+	failures  uint64
+	discarded bool
+	failing   bool
+	cfg       *config.Config
+}
+
+type groupLive struct {
+	name     string
+	lag      int64
+	files    int
+	readable bool
+}
+
+// follow is one group of files at work.
+type follow struct {
+	cfg      *config.RequestLog
+	follower *tail.Follower
+	parser   *lineParser
+	counts   *group
+	cache    map[string]*series
+	live     groupLive
+	bounds   [numBounds]float64
+	rec      record
+}
+
+// NewRequestLog goes on from the state in o.StateDir. A state directory that
+// another process uses is an error. One that cannot be written is logged and
+// shown (genai_requestlog_checkpoint_failures_total) while the totals shown
+// stand still.
+func NewRequestLog(logger *slog.Logger, o RequestLogOptions) (*RequestLog, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Config == nil {
+		o.Config = &config.Config{}
+	}
+	r := &RequestLog{logger: logger, o: o, totals: &totals{}, dirty: true}
+	resume := false
+	if o.StateDir != "" {
+		var err error
+		if resume, err = r.restore(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.configure(o.Config, resume); err != nil {
+		return nil, errors.Join(err, r.closeStore())
+	}
+	r.publish(time.Time{})
+	return r, nil
+}
+
+// restore opens the state directory and takes the totals from it.
+func (r *RequestLog) restore() (resume bool, err error) {
+	if r.store, err = openStore(r.o.StateDir); err != nil {
+		return false, err
+	}
+	t, err := r.store.load(r.o.Now())
+	switch {
+	case errors.Is(err, errStateUnusable):
+		r.discarded = true
+		r.logger.Error("state file set aside, counters start at 0", "err", err)
+	case err != nil:
+		return false, errors.Join(err, r.closeStore())
+	case t != nil:
+		r.totals, resume = t, true
+	}
+	return resume, nil
+}
+
+func (r *RequestLog) closeStore() error {
+	if r.store == nil {
+		return nil
+	}
+	return r.store.close()
+}
+
+// configure builds the groups of c. Groups go on from the positions in the
+// totals; groups without any start as at a first start.
+func (r *RequestLog) configure(c *config.Config, resume bool) error {
+	var groups []*follow
+	for i := range c.RequestLogs {
+		g := &c.RequestLogs[i]
+		known := slices.IndexFunc(r.totals.Groups, func(x *group) bool { return x.Name == g.Name })
+		var positions []tail.Position
+		if known >= 0 {
+			positions = r.totals.Groups[known].Positions
+		}
+		f, err := tail.New(tail.Options{
+			Patterns: g.Files, FromStart: g.Start == config.StartBeginning, MaxLine: g.MaxLineBytes, Now: r.o.Now,
+		}, positions, resume && known >= 0)
+		if err != nil {
+			return fmt.Errorf("request log %q: %w", g.Name, err)
+		}
+		groups = append(groups, &follow{cfg: g, follower: f, parser: newLineParser(g), cache: map[string]*series{}, bounds: durationBounds()})
+	}
+	for _, old := range r.groups {
+		_ = old.follower.Close() // read only: nothing can be lost in closing
+	}
+	r.groups, r.cfg, r.allow = groups, c, map[string]bool{}
+	for _, m := range c.Models.Allow {
+		r.allow[m] = true
+	}
+	r.totals.Groups = slices.DeleteFunc(r.totals.Groups, func(g *group) bool {
+		return !slices.ContainsFunc(groups, func(f *follow) bool { return f.cfg.Name == g.Name })
+	})
+	for _, f := range groups {
+		f.counts = r.totals.groupOf(f.cfg.Name)
+		f.live = groupLive{name: f.cfg.Name, readable: true}
+		for _, m := range c.Models.Allow {
+			r.totals.seriesOf(f.cfg.Namespace, m)
+		}
+		if len(c.Models.Allow) > 0 {
+			r.totals.seriesOf(f.cfg.Namespace, otherModel)
+		}
+	}
+	r.dirty = true
+	return nil
+}
+
+// Reload swaps the configuration between two checkpoints: files go on where
+// they were, prices hold for the lines read from now on.
+func (r *RequestLog) Reload(c *config.Config) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.configure(c, true)
+}
+
+// Name is requestlog.
+func (r *RequestLog) Name() string { return "requestlog" }
+
+// Run follows the files until ctx ends, then checkpoints and closes.
+func (r *RequestLog) Run(ctx context.Context) error {
+	wake := r.o.Wake
+	if wake == nil {
+		t := time.NewTicker(pollInterval)
+		defer t.Stop()
+		wake = t.C
+	}
+	for {
+		for r.turn() && ctx.Err() == nil {
+		}
+		select {
+		case <-ctx.Done():
+			return r.Close()
+		case <-wake:
+		}
+	}
+}
+
+// turn reads what is new, within bounds, and checkpoints when it is time. It
+// tells whether there is more to read at once.
+func (r *RequestLog) turn() (more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range r.groups {
+		if r.poll(g) {
+			more = true
+		}
+	}
+	if now := r.o.Now(); r.dirty && (r.store == nil || now.Sub(r.saved) >= checkpointInterval || now.Before(r.saved)) {
+		r.checkpoint(now)
+	}
+	r.publishLive()
+	return more
+}
+
+// poll reads one group.
+func (r *RequestLog) poll(g *follow) (more bool) {
+	now := r.o.Now()
+	p, err := g.follower.Poll(func(l tail.Line) { r.line(g, l, now) })
+	if err != nil && g.live.readable {
+		r.logger.Warn("request log not readable", "group", g.cfg.Name, "err", err)
+	}
+	if p.Gaps > 0 {
+		r.logger.Warn("request log has a gap", "group", g.cfg.Name, "gaps", p.Gaps, "lost_bytes", p.Lost)
+	}
+	g.counts.Gaps += uint64(p.Gaps)
+	g.counts.Lost += uint64(p.Lost)
+	g.live = groupLive{name: g.cfg.Name, lag: p.Lag, files: p.Files, readable: err == nil}
+	r.dirty = r.dirty || p.Moved || p.Lines > 0
+	return p.More && err == nil
+}
+
+// line counts one line.
+func (r *RequestLog) line(g *follow, l tail.Line, now time.Time) {
+	if l.TooLong {
+		g.counts.Results[lineTooLong]++
+		return
+	}
+	res := g.parser.parse(l.Data, &g.rec)
+	g.counts.Results[res]++
+	if res != lineOK {
+		return
+	}
+	s := g.cache[string(g.rec.model)]
+	if s == nil {
+		name := string(g.rec.model)
+		label := r.totals.admit(name, r.allow)
+		s = r.totals.seriesOf(g.cfg.Namespace, label)
+		if label == name {
+			g.cache[name] = s // bounded by what is admitted
+		}
+	}
+	s.count(&g.rec, r.cfg.Prices.Book.Cost(string(g.rec.model), g.rec.usage, eventTime(g.rec.at, now)), &g.bounds)
+}
+
+// checkpoint makes the totals durable and only then shows them.
+func (r *RequestLog) checkpoint(now time.Time) {
+	for _, g := range r.groups {
+		g.counts.Positions = g.follower.Positions()
+	}
+	r.saved = now
+	if r.store != nil {
+		if err := r.store.save(r.totals); err != nil {
+			r.failures++
+			if !r.failing {
+				r.logger.Error("checkpoint not written, totals stand still", "err", err)
+			}
+			r.failing = true
+			return
+		}
+	}
+	if r.failing {
+		r.logger.Info("checkpoint written again")
+	}
+	r.failing, r.dirty = false, false
+	r.publish(now)
+}
+
+func (r *RequestLog) publish(at time.Time) {
+	r.published.Store(&published{totals: r.totals.clone(), at: at})
+	r.publishLive()
+}
+
+func (r *RequestLog) publishLive() {
+	l := &live{failures: r.failures, discarded: r.discarded, failing: r.failing, cfg: r.cfg}
+	for _, g := range r.groups {
+		l.groups = append(l.groups, g.live)
+	}
+	r.live.Store(l)
+}
+
+// Close checkpoints and lets go of the files and the state directory.
+func (r *RequestLog) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	if r.dirty {
+		r.checkpoint(r.o.Now())
+		if r.failing {
+			err = errors.New("last checkpoint not written: lines since the one before are read again at the next start")
+		}
+	}
+	for _, g := range r.groups {
+		err = errors.Join(err, g.follower.Close())
+	}
+	r.groups = nil
+	return errors.Join(err, r.closeStore())
+}
+
+// State says in a line what is followed and whether it is durable.
+func (r *RequestLog) State() string {
+	l := r.live.Load()
+	if len(l.groups) == 0 {
+		return "no request log configured"
+	}
+	var parts []string
+	for _, g := range l.groups {
+		s := fmt.Sprintf("%s: %d files, %d bytes behind", g.name, g.files, g.lag)
+		if !g.readable {
+			s += ", not readable"
+		}
+		parts = append(parts, s)
+	}
+	switch {
+	case r.store == nil:
+		parts = append(parts, "state in memory only")
+	case l.failing:
+		parts = append(parts, "state file cannot be written, totals stand still")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Collect shows the totals of the last checkpoint.
+func (r *RequestLog) Collect(_ context.Context, ch chan<- prometheus.Metric) error {
+	p, l := r.published.Load(), r.live.Load()
+	if len(l.groups) == 0 && len(p.totals.Series) == 0 {
+		return ErrNoData
+	}
+	for _, s := range p.totals.Series {
+		s.collect(ch)
+	}
+	for _, g := range p.totals.Groups {
+		for i, n := range g.Results {
+			ch <- requestLogLines.Sample(float64(n), g.Name, result(i).String())
+		}
+		ch <- requestLogLost.Sample(float64(g.Lost), g.Name)
+		ch <- requestLogGaps.Sample(float64(g.Gaps), g.Name)
+	}
+	for _, g := range l.groups {
+		ch <- requestLogLag.Sample(float64(g.lag), g.name)
+		ch <- requestLogFiles.Sample(float64(g.files), g.name)
+		ch <- requestLogReadable.Sample(boolean(g.readable), g.name)
+	}
+	if r.store != nil {
+		if !p.at.IsZero() {
+			ch <- requestLogCheckpoint.Sample(float64(p.at.UnixMilli()) / 1000)
+		}
+		ch <- requestLogCheckpointFailures.Sample(float64(l.failures))
+		ch <- requestLogStateDiscarded.Sample(boolean(l.discarded))
+	}
+	return nil
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// logRuntime is the runtime label of what a request log tells.
+const logRuntime = "log"
+
+// collect shows one series under the inference schema.
+func (s *series) collect(ch chan<- prometheus.Metric) {
+	labels := []string{logRuntime, s.Model, s.Namespace, ""}
+	with := func(more string) []string { return append(slices.Clone(labels), more) }
+	for i, n := range s.Outcomes {
+		ch <- inferenceRequests.Sample(float64(n), with(outcome(i).String())...)
+	}
+	for i, name := range config.Reasons() {
+		ch <- inferenceErrors.Sample(float64(s.Reasons[i]), with(name)...)
+	}
+	ch <- inferenceDuration.histogram(s.Buckets, s.Seconds, labels...)
+	ch <- inferenceInputTokens.Sample(float64(s.Input), labels...)
+	ch <- inferenceCachedTokens.Sample(float64(s.Cached), labels...)
+	ch <- inferenceOutputTokens.Sample(float64(s.Output), labels...)
+}
