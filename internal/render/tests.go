@@ -87,9 +87,9 @@ type phaseKind int
 // A good phase is just inside the threshold, a bad one just outside, and in a
 // calm one the value is far inside and sums stop growing.
 const (
-	good phaseKind = iota
-	bad
-	calm
+	phaseGood phaseKind = iota
+	phaseBad
+	phaseCalm
 )
 
 // steps rounds up, so that an alert has had its time.
@@ -149,7 +149,7 @@ func (p *prover) level(ch checklist.Check, l checklist.Level, source string, pro
 	t := p.timing(ch)
 	inside, outside, far := around(l)
 	name := fmt.Sprintf("%s %s from %s: ", ch.Alert, l.Severity, source)
-	p.add(name+"silent just inside", proof, ch, []phase{{inside, good, t.gone}},
+	p.add(name+"silent just inside", proof, ch, []phase{{inside, phaseGood, t.gone}},
 		p.none(ch, l, t.fires), p.none(ch, l, t.end))
 	expect := []exprTest{p.one(ch, l, "firing", t.fires), p.one(ch, l, "firing", t.end-1)}
 	if ch.For > 0 {
@@ -158,7 +158,7 @@ func (p *prover) level(ch checklist.Check, l checklist.Level, source string, pro
 	if ch.KeepFiringFor > 0 {
 		expect = append(expect, p.one(ch, l, "firing", t.end+p.steps(ch.KeepFiringFor)-1))
 	}
-	p.add(name+"fires just outside, then resolves", proof, ch, []phase{{outside, bad, t.end}, {far, calm, t.gone - t.end + 4}},
+	p.add(name+"fires just outside, then resolves", proof, ch, []phase{{outside, phaseBad, t.end}, {far, phaseCalm, t.gone - t.end + 4}},
 		append(expect, p.none(ch, l, t.gone+2))...)
 }
 
@@ -185,7 +185,7 @@ func (p *prover) duplicated(ch checklist.Check, l checklist.Level, proof []check
 	t := p.timing(ch)
 	_, outside, _ := around(l)
 	p.add(fmt.Sprintf("%s %s: one alert when the exporter is scraped twice", ch.Alert, l.Severity), twice, ch,
-		[]phase{{outside, bad, t.end}}, p.one(ch, l, "firing", t.end-1))
+		[]phase{{outside, phaseBad, t.end}}, p.one(ch, l, "firing", t.end-1))
 }
 
 // fewRequests has the worst ratio there can be, but too few requests, and then none.
@@ -206,7 +206,7 @@ func (p *prover) fewRequests(ch checklist.Check, l checklist.Level, proof []chec
 			}
 		}
 		p.add(fmt.Sprintf("%s %s: silent with %s", ch.Alert, l.Severity, c.name), scaled, ch,
-			[]phase{{outside, bad, t.end}}, p.none(ch, l, t.fires), p.none(ch, l, t.end-1))
+			[]phase{{outside, phaseBad, t.end}}, p.none(ch, l, t.fires), p.none(ch, l, t.end-1))
 	}
 }
 
@@ -283,7 +283,7 @@ func (p *prover) add(name string, proof []checklist.Proof, ch checklist.Check, p
 func (p *prover) values(x checklist.Proof, ch checklist.Check, phases []phase) string {
 	if x.Jump {
 		rest := p.steps(ch.Window)
-		phases = slices.Concat([]phase{{0, calm, rest + 1}}, phases)
+		phases = slices.Concat([]phase{{0, phaseCalm, rest + 1}}, phases)
 		phases[1].steps -= rest
 	}
 	var w seriesWriter
@@ -292,7 +292,7 @@ func (p *prover) values(x checklist.Proof, ch checklist.Check, phases []phase) s
 		switch {
 		case x.Const != nil:
 			w.gauge(*x.Const, ph.steps)
-		case x.State != nil && ph.kind == bad:
+		case x.State != nil && ph.kind == phaseBad:
 			w.gauge(*x.State, ph.steps)
 		case x.State != nil:
 			w.gauge(1-*x.State, ph.steps)
@@ -304,7 +304,7 @@ func (p *prover) values(x checklist.Proof, ch checklist.Check, phases []phase) s
 			w.counter(*x.Rate*p.step.Seconds(), ph.steps)
 		case x.Counter != nil:
 			w.counter(v**x.Counter*p.step.Seconds(), ph.steps)
-		case ph.kind == calm:
+		case ph.kind == phaseCalm:
 			w.counter(0, ph.steps)
 		default:
 			w.counter(v*p.step.Seconds()/time.Duration(ch.Window).Seconds(), ph.steps)
@@ -371,7 +371,7 @@ type seriesWriter struct {
 }
 
 func (w *seriesWriter) gauge(v float64, steps int) {
-	w.parts = append(w.parts, fmt.Sprintf("%s+0x%d", number(v), steps-1))
+	w.parts = append(w.parts, fmt.Sprintf("%s+0x%d", sampleNumber(v), steps-1))
 	w.last, w.started = v, true
 }
 
@@ -380,15 +380,15 @@ func (w *seriesWriter) counter(perStep float64, steps int) {
 	if !w.started {
 		start = 0
 	}
-	w.parts = append(w.parts, fmt.Sprintf("%s+%sx%d", number(start), number(perStep), steps-1))
+	w.parts = append(w.parts, fmt.Sprintf("%s+%sx%d", sampleNumber(start), sampleNumber(perStep), steps-1))
 	w.last, w.started = start+perStep*float64(steps-1), true
 }
 
 func (w *seriesWriter) String() string { return strings.Join(w.parts, " ") }
 
-// number keeps twelve significant digits, so that 0.0101 is not written as
+// sampleNumber keeps twelve significant digits, so that 0.0101 is not written as
 // what binary fractions make of it.
-func number(v float64) string {
+func sampleNumber(v float64) string {
 	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64)
 	if err != nil {
 		short = v
