@@ -87,23 +87,6 @@ func (p *pids) last() int {
 	return p.all[len(p.all)-1]
 }
 
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // newRig starts a Driver; control is the stub's control file.
 func newRig(t *testing.T, lib, control string) *rig {
 	t.Helper()

@@ -1,6 +1,7 @@
 package nvml
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -35,4 +36,22 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(stubs.dir)
 	}
 	os.Exit(code)
+}
+
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
