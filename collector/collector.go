@@ -182,8 +182,9 @@ func (e *entry) run(ctx context.Context) (g gathered) {
 	return g
 }
 
-// Run runs all Runners until ctx ends. A Runner that stops early with an error
-// is logged once; the others go on, because one source must not end another.
+// Run runs all Runners until ctx ends. A Runner that stops early with an error,
+// or has one to tell at its end, is logged once; the others go on, because one
+// source must not end another.
 func (s *Set) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, e := range s.entries {
@@ -192,7 +193,7 @@ func (s *Set) Run(ctx context.Context) error {
 			continue
 		}
 		wg.Go(func() {
-			if err := r.Run(ctx); err != nil && ctx.Err() == nil {
+			if err := r.Run(ctx); err != nil && !errors.Is(err, ctx.Err()) {
 				s.logger.Error("collector stopped", "collector", e.c.Name(), "err", err)
 			}
 		})

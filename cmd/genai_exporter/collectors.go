@@ -26,6 +26,8 @@ type collectorRow struct {
 func collectorTable() []collectorRow {
 	return []collectorRow{
 		{"gpu", true, "Use, memory, temperature, power and state of the GPUs.", buildGPU},
+		{"requestlog", true, "Requests, errors, durations and tokens, from the request logs of --config.file.", buildRequestLog},
+		{"cost", true, "Money for the tokens of the request logs, and the prices of --config.file.", buildCost},
 	}
 }
 
@@ -34,6 +36,8 @@ type wiring struct {
 	opts   *options
 	logger *slog.Logger
 	config *config.Config
+	// requests is the request log once it is built: cost shows its money.
+	requests *collector.RequestLog
 	// reloaders apply a configuration that is valid.
 	reloaders []func(*config.Config) error
 }
@@ -108,4 +112,22 @@ func (w *wiring) gpuSource() (collector.GPUSource, error) {
 		Interval: w.opts.gpu.interval,
 		Required: w.opts.gpu.source == "nvml",
 	}), nil
+}
+
+func buildRequestLog(w *wiring) (collector.Collector, error) {
+	o := collector.RequestLogOptions{Config: w.config}
+	if w.opts.configFile != "" {
+		o.StateDir = w.opts.stateDir // without a file there is nothing to remember, and no folder is made
+	}
+	requests, err := collector.NewRequestLog(w.logger, o)
+	if err != nil {
+		return nil, fmt.Errorf("--path.state=%s: %w", w.opts.stateDir, err)
+	}
+	w.requests = requests
+	w.reloaders = append(w.reloaders, requests.Reload)
+	return requests, nil
+}
+
+func buildCost(w *wiring) (collector.Collector, error) {
+	return collector.NewCost(w.requests), nil
 }

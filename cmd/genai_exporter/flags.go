@@ -109,6 +109,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("--web.max-requests=%d: must be 0 (no limit) or more", o.maxRequests)
 	case o.timeoutOffset < 0:
 		return fmt.Errorf("--web.timeout-offset=%s: must be 0s or more", o.timeoutOffset)
+	case *o.enabled["cost"] && !*o.enabled["requestlog"]:
+		return errors.New("--no-collector.requestlog: the collector cost shows what that one counts, give --no-collector.cost too")
 	case o.configCheck && o.configFile == "" && *o.web.WebConfigFile == "":
 		return errors.New("--config.check: nothing to check, give --config.file or --web.config.file")
 	case o.gpu.interval < 10*time.Millisecond || o.gpu.interval > time.Minute:

@@ -71,11 +71,17 @@ func run(ctx context.Context, args []string, std streams, onListen func(net.Addr
 	opts.log.Writer = std.err
 	logger := promslog.New(opts.log)
 	logger.Info("starting genai_exporter", "version", version.Info(), "build_context", version.BuildContext())
+	// Listening first: a port in use is said before any state is touched.
+	listeners, err := listen(ctx, opts.web)
+	if err != nil {
+		return err
+	}
+	defer closeAll(listeners)
 	e, err := newExporter(opts, logger)
 	if err != nil {
 		return err
 	}
-	return e.run(ctx, onListen)
+	return e.run(ctx, listeners, onListen)
 }
 
 // exporter is the wired process: the collectors, the configuration in force
@@ -102,15 +108,11 @@ func newExporter(opts *options, logger *slog.Logger) (*exporter, error) {
 
 // run serves until ctx ends or a listener breaks. Scrapes in flight finish
 // before the collectors stop, so the last answer is a whole one.
-func (e *exporter) run(ctx context.Context, onListen func(net.Addr)) error {
+func (e *exporter) run(ctx context.Context, listeners []net.Listener, onListen func(net.Addr)) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
-	listeners, err := listen(ctx, e.opts.web)
-	if err != nil {
-		return err
-	}
 	runners, stopRunners := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRunners()
 	var wg sync.WaitGroup
@@ -122,7 +124,7 @@ func (e *exporter) run(ctx context.Context, onListen func(net.Addr)) error {
 	wg.Go(func() { e.firstRound(runners) })
 	wg.Go(func() { e.conf.reloadOn(runners, hup) })
 
-	err = e.serve(ctx, listeners, onListen)
+	err := e.serve(ctx, listeners, onListen)
 	stopRunners()
 	wg.Wait()
 	if err == nil {

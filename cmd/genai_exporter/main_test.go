@@ -118,7 +118,14 @@ func startWith(t *testing.T, args []string, cs ...collector.Collector) *process 
 		t.Fatal(err)
 	}
 	e := &exporter{opts: opts, logger: logger, conf: newConfiguration(opts, logger, nil), set: set}
-	return launch(t, log, e.run)
+	return launch(t, log, func(ctx context.Context, onListen func(net.Addr)) error {
+		listeners, err := listen(ctx, opts.web)
+		if err != nil {
+			return err
+		}
+		defer closeAll(listeners)
+		return e.run(ctx, listeners, onListen)
+	})
 }
 
 // fake is a collector that does what the test says.
@@ -223,6 +230,7 @@ func TestRunRefusesFlagsThatCannotBeHonoured(t *testing.T) {
 		{"interval_above", "--gpu.interval=61s", "--gpu.interval=1m1s: must be between 10ms and 1m"},
 		{"source", "--gpu.source=dcgm", "--gpu.source=dcgm: want auto, nvml or replay:FILE"},
 		{"source_without_file", "--gpu.source=replay:", "--gpu.source=replay:: want auto, nvml or replay:FILE"},
+		{"cost_alone", "--no-collector.requestlog", "--no-collector.requestlog: the collector cost shows what that one counts, give --no-collector.cost too"},
 		{"check_nothing", "--config.check", "--config.check: nothing to check, give --config.file or --web.config.file"},
 		{"unknown", "--no-such-flag", "unknown long flag '--no-such-flag'; see genai_exporter --help"},
 		{"argument", "surplus", "unexpected surplus; see genai_exporter --help"},
@@ -236,6 +244,12 @@ func TestRunRefusesFlagsThatCannotBeHonoured(t *testing.T) {
 		})
 	}
 	missing := filepath.Join(dir, "missing.yml")
+	state := write(t, filepath.Join(dir, "file"), "not a folder")
+	config := write(t, filepath.Join(dir, "genai.yml"), goodConfig)
+	err := run(t.Context(), []string{"--web.listen-address=127.0.0.1:0", "--config.file=" + config, "--path.state=" + state}, streams{io.Discard, io.Discard}, nil)
+	if err == nil || !strings.Contains(err.Error(), "--path.state="+state) || exitCode(err) != exitFailure {
+		t.Errorf("state: got %v (exit %d), want the flag named (exit 1)", err, exitCode(err))
+	}
 	for _, flag := range []string{"--config.file=" + missing, "--gpu.source=replay:" + missing, "--web.config.file=" + missing} {
 		err := run(t.Context(), []string{"--web.listen-address=127.0.0.1:0", flag}, streams{io.Discard, io.Discard}, nil)
 		if err == nil || !strings.Contains(err.Error(), missing) || exitCode(err) != exitFailure {

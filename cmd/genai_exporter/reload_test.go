@@ -28,7 +28,7 @@ func gauge(t *testing.T, p *process, name string) float64 {
 func TestReloadKeepsTheOldConfigurationWhenTheNewIsInvalid(t *testing.T) {
 	t.Parallel()
 	file := write(t, filepath.Join(t.TempDir(), "genai.yml"), goodConfig)
-	p := start(t, "--no-collector.gpu", "--web.enable-lifecycle", "--config.file="+file)
+	p := start(t, "--no-collector.gpu", "--web.enable-lifecycle", "--config.file="+file, "--path.state="+t.TempDir())
 	if got := gauge(t, p, "genai_exporter_config_last_reload_successful"); got != 1 {
 		t.Fatalf("after start: got %v, want 1", got)
 	}
@@ -100,5 +100,53 @@ func TestReloadAppliesNothingAfterAnError(t *testing.T) {
 	})
 	if err := c.reload(); err == nil || c.status().err == nil {
 		t.Errorf("got %v, status %v", err, c.status().err)
+	}
+}
+
+// TestReloadFollowsALogThatTheNewFileNames goes from the file to the scrape:
+// requests, their cost and the state that the exporter leaves.
+func TestReloadFollowsALogThatTheNewFileNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	file := write(t, filepath.Join(dir, "genai.yml"), goodConfig)
+	write(t, filepath.Join(dir, "prices.yml"), `prices:
+  - model: qwen2.5-7b
+    effective_from: 2026-01-01
+    billed: provider
+    input: "0.50"
+    output: "2.00"
+`)
+	write(t, filepath.Join(dir, "requests.jsonl"),
+		`{"event":"inference_request","model":"qwen2.5-7b","input_tokens":1000000,"output_tokens":500000,"latency_ms":1830,"user_id":"u-42"}`+"\n")
+	p := start(t, "--no-collector.gpu", "--web.enable-lifecycle", "--config.file="+file, "--path.state="+state)
+	write(t, file, goodConfig+"prices:\n  file: prices.yml\nrequest_logs:\n  - name: gateway\n    files: [requests.jsonl]\n    start: beginning\n")
+	if a := call(t, http.MethodPost, p.url("/-/reload")); a.status != http.StatusOK {
+		t.Fatalf("got %d %s", a.status, a.body)
+	}
+	var body string
+	until(t, "the request counted", func() bool {
+		body = call(t, http.MethodGet, p.url("/metrics")).body
+		return strings.Contains(body, `outcome="success",runtime="log",target=""} 1`)
+	})
+	for _, want := range []string{
+		`genai_cost_usd_total{billed="provider",kind="input",model="qwen2.5-7b",namespace="",runtime="log"} 0.5`,
+		`genai_cost_usd_total{billed="provider",kind="output",model="qwen2.5-7b",namespace="",runtime="log"} 1`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("lacks %s:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "u-42") {
+		t.Error("a user became part of the metrics")
+	}
+	conform(t, parse(t, call(t, http.MethodGet, p.url("/metrics"), "Accept", "text/plain")))
+	if err := p.wait(t); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, "--no-collector.gpu", "--config.file="+file, "--path.state="+state)
+	body = call(t, http.MethodGet, again.url("/metrics")).body
+	if !strings.Contains(body, `outcome="success",runtime="log",target=""} 1`) {
+		t.Errorf("after a restart the request is counted otherwise than once:\n%s", body)
 	}
 }

@@ -134,7 +134,6 @@ func listenOn(ctx context.Context, address string) (net.Listener, error) {
 // serve answers on all listeners until ctx ends or one of them breaks. Each has
 // a server of its own, because the toolkit wraps the handler of the one it gets.
 func (e *exporter) serve(ctx context.Context, listeners []net.Listener, onListen func(net.Addr)) error {
-	defer closeAll(listeners) // a server that never came to accept leaves its own open
 	handler, err := e.handler()
 	if err != nil {
 		return err

@@ -38,6 +38,9 @@ func (tr *tree) checkPackage(p *pkg) []string {
 	if slices.Contains(vagueNames(), p.Name) {
 		found = append(found, fmt.Sprintf("%s: package %s: name it after what it provides", rel(p.ImportPath), p.Name))
 	}
+	if len(tr.files[p]) == 0 {
+		return found // nothing but tests
+	}
 	home := path.Base(p.ImportPath)
 	if p.Name == "main" {
 		home = "main"
