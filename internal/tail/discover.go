@@ -12,31 +12,33 @@ import (
 // discover finds files at the paths that the patterns match, and rotated ones
 // beside them whenever a path shows another file than before.
 func (f *Follower) discover() error {
+	for _, x := range f.files {
+		x.seen = x.f != nil
+	}
 	paths, err := f.glob()
-	primaries, rotated := f.partition(paths)
+	primaries, rotated := partition(paths)
 	changed := map[string]bool{}
-	for _, path := range primaries {
+	for path := range primaries {
 		moved, lerr := f.look(path)
 		err = errors.Join(err, lerr)
-		changed[path] = changed[path] || moved
+		changed[path] = moved || !f.started
 	}
 	for path := range f.byPath {
-		if !slices.Contains(primaries, path) {
+		if !primaries[path] {
 			delete(f.byPath, path)
 			changed[path] = true
 		}
 	}
-	if !f.started {
-		for _, p := range f.o.Patterns {
-			changed[p] = changed[p] || !isGlob(p)
+	for _, x := range f.files {
+		if x.restored {
+			changed[x.Primary] = true
+		}
+		if x.Pending {
+			rotated[x.Path] = x.Primary
 		}
 	}
-	for _, x := range f.files {
-		x.seen = x.f != nil
-		changed[x.Primary] = changed[x.Primary] || x.restored
-	}
 	for path, primary := range rotated {
-		err = errors.Join(err, f.visit(path, primary, changed[primary]))
+		err = errors.Join(err, f.visit(path, primary))
 	}
 	for path, scan := range changed {
 		if scan {
@@ -69,27 +71,37 @@ func (f *Follower) glob() ([]string, error) {
 
 // partition tells the files that are written from rotated ones that the
 // patterns match as well, such as app.log.1 under app.log*.
-func (f *Follower) partition(paths []string) (primaries []string, rotated map[string]string) {
-	rotated = map[string]string{}
-	byDir := map[string][]string{}
+func partition(paths []string) (primaries map[string]bool, rotated map[string]string) {
+	primaries, rotated = map[string]bool{}, map[string]string{}
 	for _, p := range paths {
-		byDir[filepath.Dir(p)] = append(byDir[filepath.Dir(p)], p)
+		primaries[p] = true
 	}
 	for _, path := range paths {
-		primary := ""
-		for _, p := range byDir[filepath.Dir(path)] {
-			if isRotated(filepath.Base(p), filepath.Base(path)) {
-				primary = p
-				break
-			}
-		}
-		if primary == "" {
-			primaries = append(primaries, path)
-		} else {
-			rotated[path] = primary
+		if p := primaryOf(path, primaries); p != "" {
+			rotated[path] = p
 		}
 	}
+	for path := range rotated {
+		delete(primaries, path)
+	}
 	return primaries, rotated
+}
+
+// primaryOf finds the path among known whose rotation path may be.
+func primaryOf(path string, known map[string]bool) string {
+	dir, name := filepath.Split(path)
+	ext := filepath.Ext(name)
+	for i := range len(name) {
+		if !strings.ContainsAny(name[i:i+1], ".-_") {
+			continue
+		}
+		for _, base := range []string{name[:i], name[:i] + ext} {
+			if p := filepath.Join(dir, base); base != name && known[p] && isRotated(base, name) {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 // isRotated tells whether name is what a rotation makes of base: app.log.1,
@@ -125,20 +137,25 @@ func compressed(name string) bool {
 }
 
 // look notes which file is at path and follows it if it is new. It tells
-// whether path showed another file before.
+// whether path showed another file, or none, before.
 func (f *Follower) look(path string) (moved bool, err error) {
+	before, had := f.byPath[path]
 	id, info, err := stat(path)
-	if err != nil || info == nil {
+	if err != nil {
 		return false, err
 	}
-	if x := f.files[id]; x == nil || x.f == nil && (x.restored || x.Copy || info.Size() != x.Offset) {
+	if info == nil {
+		delete(f.byPath, path)
+		return had, nil
+	}
+	x := f.files[id]
+	if x == nil || x.f == nil && (!x.Done || info.Size() != x.Offset) {
 		if id, err = f.open(path, path); err != nil {
 			return false, err
 		}
-	} else {
-		x.Path = path
+		x = f.files[id]
 	}
-	before, had := f.byPath[path]
+	x.Path, x.seen = path, true
 	f.byPath[path] = id
 	return !had || before != id, nil
 }
@@ -175,27 +192,48 @@ func (f *Follower) open(path, primary string) (ID, error) {
 		x.Path = path
 		return id, fd.Close()
 	}
-	if x != nil && (x.Done || x.Copy) {
+	if x != nil && x.Done {
 		same, err := x.holds(fd)
 		if err != nil {
 			return id, errors.Join(fmt.Errorf("read %s: %w", path, err), fd.Close())
 		}
-		if !same || x.Copy {
+		if !same {
 			x = nil // the inode was given to another file
 		}
 	}
-	if x == nil {
+	if x == nil || x.Copy || x.Pending {
 		x = f.add(id, path, primary)
-		if !f.started && !f.o.FromStart {
-			if err := f.toEnd(x, fd, info.Size()); err != nil {
-				return id, errors.Join(fmt.Errorf("read %s: %w", path, err), fd.Close())
-			}
+		if err := f.place(x, fd, info.Size()); err != nil {
+			return id, errors.Join(fmt.Errorf("read %s: %w", path, err), fd.Close())
 		}
 	}
-	x.f, x.Path, x.restored, x.Done = fd, path, false, false
-	x.size, x.seen, x.quiet = x.Offset, true, f.o.Now()
-	f.work.Moved = true
+	f.follow(x, fd, path)
 	return id, nil
+}
+
+// follow holds x open from now on.
+func (f *Follower) follow(x *file, fd *os.File, path string) {
+	x.f, x.Path, x.restored, x.Done = fd, path, false, false
+	x.size, x.seen, x.missed, x.quiet = x.Offset, true, 0, f.o.Now()
+	f.work.Moved, f.work.More = true, true
+}
+
+// place decides where a file that is new at its primary path is read from.
+func (f *Follower) place(x *file, fd *os.File, size int64) error {
+	if !f.started && !f.o.FromStart {
+		return f.toEnd(x, fd, size)
+	}
+	// An editor writes a file anew and removes the old one: the lines that
+	// were read are in both.
+	old := f.files[f.byPath[x.Primary]]
+	if old == nil || old.f == nil || old.Offset == 0 || links(old.f) > 0 {
+		return nil
+	}
+	same, err := old.holds(fd)
+	if same {
+		x.goOnFrom(old.Position)
+	}
+	return err
 }
 
 // openRegular opens without blocking on what became a pipe meanwhile.

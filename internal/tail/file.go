@@ -56,7 +56,7 @@ func (f *Follower) sorted() []*file {
 // read hands out the complete lines of x, up to budget bytes, and returns how
 // many bytes it read.
 func (f *Follower) read(x *file, budget int64, emit func(Line)) (int64, error) {
-	if x.f == nil || x.Copy {
+	if x.f == nil {
 		return 0, nil
 	}
 	info, err := x.f.Stat()

@@ -43,8 +43,10 @@ type Position struct {
 	Tail Span `json:"tail"`
 	// Done marks a rotated file that was read to its end and let go.
 	Done bool `json:"done,omitempty"`
-	// Copy marks a copy of a followed file, which is never read.
-	Copy bool `json:"copy,omitempty"`
+	// Copy marks a copy of a followed file and Pending what may become one:
+	// neither is read, and Pending is looked at again.
+	Copy    bool `json:"copy,omitempty"`
+	Pending bool `json:"pending,omitempty"`
 }
 
 func identify(info os.FileInfo) (ID, bool) {

@@ -22,7 +22,7 @@ func (f *Follower) siblings(primary string) error {
 	err = nil
 	for _, e := range entries {
 		if isRotated(filepath.Base(real), e.Name()) {
-			err = errors.Join(err, f.visit(filepath.Join(filepath.Dir(real), e.Name()), primary, true))
+			err = errors.Join(err, f.visit(filepath.Join(filepath.Dir(real), e.Name()), primary))
 		}
 	}
 	for id, x := range f.files {
@@ -36,7 +36,7 @@ func (f *Follower) siblings(primary string) error {
 		if x.missed++; x.missed < forgetAfter {
 			continue
 		}
-		if !x.Done && !x.Copy {
+		if !x.Done && !x.Copy && !x.Pending {
 			f.work.Gaps++ // it may have grown before it was deleted
 		}
 		delete(f.files, id)
@@ -62,93 +62,122 @@ func resolve(path string) string {
 }
 
 // visit notes a rotated file. One that is new is read, unless it was there
-// before this Follower's first run or is a copy of a file that is followed.
-func (f *Follower) visit(path, primary string, changed bool) error {
+// before this Follower's first run or is a copy of the file at primary.
+func (f *Follower) visit(path, primary string) error {
 	id, info, err := stat(path)
 	if err != nil || info == nil {
 		return err
 	}
 	x := f.files[id]
-	if x != nil {
-		x.seen = true
+	if x == nil {
+		if !f.started && (!f.o.FromStart || !f.matches(path)) {
+			return f.remember(path, primary)
+		}
+		return f.judge(path, primary)
 	}
-	switch {
-	case x != nil && (x.f != nil || x.Done && info.Size() <= x.Offset):
-		x.Path = path
+	x.seen, x.Path = true, path
+	switch original := f.files[f.byPath[primary]]; {
+	case x.f != nil || x.Done && info.Size() <= x.Offset:
 		return nil
-	case x != nil && x.Copy && !changed:
+	case x.Pending || x.Copy && original != nil && original.before != nil:
+		return f.judge(path, primary)
+	case x.Copy:
 		return nil
-	case x != nil && !x.Copy:
-		_, err := f.open(path, primary)
-		return err
-	case !f.started && !(f.o.FromStart && f.matches(path)):
-		x = f.add(id, path, primary)
-		x.Offset, x.Done, x.seen = info.Size(), true, true
-		f.work.Moved = true
-		return f.remember(x, path)
 	}
-	return f.judge(path, primary, changed)
+	_, err = f.open(path, primary)
+	return err
 }
 
-// remember hashes a file that is not read, to know it again.
-func (f *Follower) remember(x *file, path string) error {
-	fd, _, _, err := openRegular(path)
+// remember writes down a rotated file that was there before the first run and
+// is only read if it grows.
+func (f *Follower) remember(path, primary string) error {
+	fd, id, info, err := openRegular(path)
 	if err != nil {
 		return err
 	}
-	x.f = fd
-	return errors.Join(x.mark(), x.close())
+	x := f.add(id, path, primary)
+	x.Done, x.seen = true, true
+	f.work.Moved = true
+	return errors.Join(f.toEnd(x, fd, info.Size()), fd.Close())
 }
 
-// judge decides what an unknown rotated file is. While its primary is in
-// place it can only be a copy in the making. A copy of a file that was then
-// truncated is read on from where the original was left.
-func (f *Follower) judge(path, primary string, changed bool) error {
-	fd, id, _, err := openRegular(path)
+// judge decides what a rotated file is that no primary path ever showed. The
+// middle one of two rotations between two polls is read from its beginning. A
+// copy of the file at the primary path is not read; when its original was
+// truncated, it is read on from where the original was left.
+func (f *Follower) judge(path, primary string) error {
+	fd, id, info, err := openRegular(path)
 	if err != nil {
 		return err
 	}
-	original, truncated, err := f.originalOf(fd, id, primary)
+	if x := f.files[id]; x != nil && x.f != nil {
+		return fd.Close()
+	}
+	original := f.files[f.byPath[primary]]
+	kin, err := unrelated, error(nil)
+	if original != nil {
+		kin, err = original.kinship(fd, info.Size())
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("read %s: %w", path, err), fd.Close())
 	}
-	if old := f.files[id]; old != nil && old.f != nil {
-		return fd.Close()
+	x := f.files[id]
+	if x == nil || kin == unrelated || kin == truncatedCopy {
+		x = f.add(id, path, primary)
+		f.work.Moved = true
 	}
-	x := f.add(id, path, primary)
 	x.seen = true
-	f.work.Moved = true
-	if truncated != nil {
-		x.Offset, x.Head, x.Tail, x.Skipping = truncated.Offset, truncated.Head, truncated.Tail, truncated.Skipping
-		original.recovered = true
-	} else if original != nil || !changed {
-		x.Copy = true
+	switch kin {
+	case wholeCopy, perhapsCopy:
+		x.Copy, x.Pending = kin == wholeCopy, kin == perhapsCopy
 		return fd.Close()
+	case truncatedCopy:
+		x.goOnFrom(*original.before)
+		original.recovered = true
 	}
-	x.f, x.size, x.quiet = fd, x.Offset, f.o.Now()
-	f.work.More = true
+	f.follow(x, fd, path)
 	return nil
 }
 
-// originalOf finds the file that fd begins with, and what was read of it if it
-// was truncated in this poll.
-func (f *Follower) originalOf(fd *os.File, id ID, primary string) (*file, *Position, error) {
-	for _, x := range f.sorted() {
-		if x.Primary != primary || x.ID == id || x.Copy {
-			continue
-		}
-		if x.before != nil && x.before.Offset > 0 {
-			if same, err := x.before.holds(fd); err != nil || same {
-				return x, x.before, err
-			}
-		}
-		if x.Offset > 0 {
-			if same, err := x.holds(fd); err != nil || same {
-				return x, nil, err
-			}
+// kinship is what a file is to the one at its primary path.
+type kinship int
+
+const (
+	unrelated     kinship = iota
+	perhapsCopy           // a copy in the making, as far as can be seen
+	wholeCopy             // it holds all that was read of the original
+	truncatedCopy         // the same, and the original was truncated since
+)
+
+func (x *file) kinship(fd *os.File, size int64) (kinship, error) {
+	if x.before != nil && x.before.Offset > 0 {
+		if same, err := x.before.holds(fd); err != nil || same {
+			return truncatedCopy, err
 		}
 	}
-	return nil, nil, nil
+	if size == 0 {
+		return perhapsCopy, nil
+	}
+	if x.Offset == 0 || x.f == nil {
+		return unrelated, nil
+	}
+	if same, err := x.holds(fd); err != nil || same {
+		return wholeCopy, err
+	}
+	n := int(min(size, int64(x.Head.Len)))
+	mine, err := spanAt(x.f, 0, n)
+	if err != nil {
+		return unrelated, err
+	}
+	if its, err := spanAt(fd, 0, n); err != nil || its != mine || size >= x.Offset {
+		return unrelated, err
+	}
+	return perhapsCopy, nil
+}
+
+// goOnFrom takes over what was read of another file with the same beginning.
+func (x *file) goOnFrom(p Position) {
+	x.Offset, x.Head, x.Tail, x.Skipping = p.Offset, p.Head, p.Tail, p.Skipping
 }
 
 // toEnd places a file behind its last whole line.

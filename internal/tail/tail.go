@@ -108,9 +108,9 @@ func New(o Options, known []Position, resume bool) (*Follower, error) {
 		if !f.matches(p.Primary) {
 			continue
 		}
-		f.files[p.ID] = &file{Position: p, restored: !p.Done && !p.Copy}
+		f.files[p.ID] = &file{Position: p, restored: !p.Done && !p.Copy && !p.Pending}
 		f.seq = max(f.seq, p.Seq)
-		if p.Path == p.Primary && !p.Done {
+		if p.Path == p.Primary && !p.Copy && !p.Pending {
 			f.byPath[p.Primary] = p.ID
 		}
 	}
