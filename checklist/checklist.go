@@ -29,7 +29,7 @@ type Checklist struct {
 	// Selectors are PromQL matchers without braces, by source.
 	Selectors map[string]string
 	// SourcesOf are the sources present, best first, by section.
-	SourcesOf  map[string][]string
+	SourcesOf map[string][]string
 	// RuleLabels are the labels of the PrometheusRule objects, by which an
 	// operator's ruleSelector finds them.
 	RuleLabels map[string]string

@@ -69,13 +69,14 @@ const (
 	Seconds   Unit = "seconds"
 	USD       Unit = "usd"
 	PerSecond Unit = "per_second"
+	Tokens    Unit = "tokens"
 	// State is 0 or 1.
 	State Unit = "state"
 	// InfoUnit is a constant 1 that only carries labels.
 	InfoUnit Unit = "info"
 )
 
-func units() []Unit { return []Unit{Ratio, Celsius, Seconds, USD, PerSecond, State, InfoUnit} }
+func units() []Unit { return []Unit{Ratio, Celsius, Seconds, USD, PerSecond, Tokens, State, InfoUnit} }
 
 func (u Unit) known() bool { return slices.Contains(units(), u) }
 

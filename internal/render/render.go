@@ -29,7 +29,7 @@ type renderer func(*bundle) ([]File, error)
 
 // renderers in the order of their output.
 func renderers() []renderer {
-	return []renderer{ruleFiles, ruleTests, alertmanagerFiles, prometheusRuleFiles}
+	return []renderer{ruleFiles, ruleTests, alertmanagerFiles, prometheusRuleFiles, dashboardFiles, mixinFiles}
 }
 
 // bundle is what renderers share: the checklist, the language and the rule
@@ -71,7 +71,7 @@ func header(comment string) string { return comment + " " + generated + "\n" }
 
 // Rendered tells whether a file carries the mark of rendering near its top.
 func Rendered(data []byte) bool {
-	return bytes.Contains(data[:min(len(data), 1024)], []byte(generated))
+	return bytes.Contains(data[:min(len(data), 4096)], []byte(generated))
 }
 
 // fill puts parameters into an expression or a text.
