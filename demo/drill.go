@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// expected alerts must be seen firing, delivered and resolved.
+func expected() []string { return []string{"GPUTemperatureHigh", "InferenceErrorRateHigh"} }
+
+// drill is one run of the demo.
+type drill struct {
+	dir   string
+	out   io.Writer
+	start time.Time
+
+	mu    sync.Mutex
+	seen  map[string]map[string]time.Duration // alert -> what happened -> when
+	table time.Time
+}
+
+// conduct starts everything, reports until the time is over, and stops everything.
+func (d *drill) conduct(ctx context.Context, limit time.Duration) (err error) {
+	d.seen = map[string]map[string]time.Duration{}
+	receiver, err := d.receive()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, receiver.Close()) }()
+
+	exporter, err := start(d.dir, "bin/genai_exporter",
+		"--web.listen-address="+exporterAddress, "--gpu.source=replay:demo/gpus.yaml",
+		"--config.file=demo/exporter.yaml", "--path.state="+d.dir+"/state", "--node.name=demo-box")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, exporter.stop()) }()
+	d.start = time.Now() // the replayed GPUs begin now, and so does the drill
+
+	writing, stopWriting := context.WithCancel(context.Background())
+	wrote := make(chan error, 1)
+	go func() { wrote <- d.write(writing) }()
+	defer func() { stopWriting(); err = errors.Join(err, <-wrote) }()
+
+	up, err := start(d.dir, "bin/genaictl", "up", "--checklist=demo/checklist.yaml",
+		"--web.listen-address="+pageAddress, "--target="+exporterAddress,
+		"--scrape.interval=2s", "--storage.path="+d.dir+"/data")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, up.stop()) }()
+	if err := exporter.ready(ctx, "http://"+exporterAddress+"/-/healthy"); err != nil {
+		return err
+	}
+	if err := up.ready(ctx, "http://"+pageAddress+"/-/ready"); err != nil {
+		return err
+	}
+	d.say("open http://%s/ (the checklist) and http://%s/ (the exporter)", pageAddress, exporterAddress)
+	d.say("the drill: GPU 0 heats past 80 °C, and %s fails more than 1 %% of its requests", failingModel)
+	return d.watch(ctx, limit, exporter, up)
+}
+
+// watch reports once a second.
+func (d *drill) watch(ctx context.Context, limit time.Duration, ps ...*process) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ps[0].done:
+			return d.ended(ctx, ps[0])
+		case <-ps[1].done:
+			return d.ended(ctx, ps[1])
+		case now := <-tick.C:
+			if err := d.look(ctx, now); err != nil && ctx.Err() == nil {
+				d.say("the page does not answer: %v", err)
+			}
+			if limit > 0 && now.Sub(d.start) >= limit {
+				return d.verdict()
+			}
+		}
+	}
+}
+
+// ended tells Ctrl-C, which reaches the children as well, from a crash.
+func (d *drill) ended(ctx context.Context, p *process) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(500 * time.Millisecond):
+		return p.died()
+	}
+}
+
+// look notes what the alerts do and prints the checklist now and then.
+func (d *drill) look(ctx context.Context, now time.Time) error {
+	body, err := get(ctx, "http://"+pageAddress+"/api/v1/alerts")
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Data struct {
+			Alerts []struct {
+				Labels map[string]string `json:"labels"`
+				State  string            `json:"state"`
+			} `json:"alerts"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return fmt.Errorf("read the alerts: %w", err)
+	}
+	var active []string
+	for _, a := range answer.Data.Alerts {
+		if name := a.Labels["alertname"]; slices.Contains(expected(), name) {
+			active = append(active, name)
+			d.note(name, a.State)
+		}
+	}
+	for _, name := range expected() {
+		if !slices.Contains(active, name) && d.has(name, "firing") {
+			d.note(name, "resolved")
+		}
+	}
+	if now.Sub(d.table) < 15*time.Second {
+		return nil
+	}
+	d.table = now
+	text, err := get(ctx, "http://"+pageAddress+"/checklist.txt")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\n%s\n", text)
+	return nil
+}
+
+// note prints an event the first time it is seen.
+func (d *drill) note(alert, event string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen[alert] == nil {
+		d.seen[alert] = map[string]time.Duration{}
+	}
+	if _, ok := d.seen[alert][event]; ok {
+		return
+	}
+	d.seen[alert][event] = time.Since(d.start)
+	d.say("%s: %s", alert, event)
+}
+
+func (d *drill) has(alert, event string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.seen[alert][event]
+	return ok
+}
+
+// say prints one line with the time since the drill began.
+func (d *drill) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "[%3.0f s] %s\n", time.Since(d.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// verdict fails for every step of an expected alert that was not seen.
+func (d *drill) verdict() error {
+	var missing []string
+	for _, alert := range expected() {
+		for _, event := range []string{"firing", "ticket told: firing", "resolved", "ticket told: resolved"} {
+			if !d.has(alert, event) {
+				missing = append(missing, alert+": "+event)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("not seen: %s; the logs are in %s", strings.Join(missing, ", "), d.dir)
+	}
+	d.say("every expected alert fired, was delivered and resolved")
+	return nil
+}
+
+// receive is somebody's webhook: it prints what it is told.
+func (d *drill) receive() (io.Closer, error) {
+	l, err := net.Listen("tcp", receiverAddress)
+	if err != nil {
+		return nil, fmt.Errorf("listen for notifications on %s: %w", receiverAddress, err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(d.told), ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			d.say("the receiver stopped: %v", err)
+		}
+	}()
+	return srv, nil
+}
+
+func (d *drill) told(w http.ResponseWriter, r *http.Request) {
+	var message struct {
+		Alerts []struct {
+			Status      string            `json:"status"`
+			Labels      map[string]string `json:"labels"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"alerts"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&message); err != nil {
+		http.Error(w, "not Alertmanager's JSON", http.StatusBadRequest)
+		return
+	}
+	audience := strings.TrimPrefix(r.URL.Path, "/")
+	if audience == "dead_man" {
+		return
+	}
+	for _, a := range message.Alerts {
+		name := a.Labels["alertname"]
+		d.note(name, audience+" told: "+a.Status)
+		if a.Status == "firing" {
+			d.say("    %s", a.Annotations["description"])
+		}
+	}
+}

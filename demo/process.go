@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// portsFree says which address is taken before anything is started.
+func portsFree(addresses ...string) error {
+	for _, a := range addresses {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return fmt.Errorf("%s is in use; stop what listens there and try again: %w", a, err)
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// process is one program of the demo; its output goes to a log file.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  *os.File
+	done chan struct{}
+	err  error
+}
+
+// start runs a program that ends with this one, however this one ends.
+func start(dir, name string, args ...string) (*process, error) {
+	log, err := os.Create(filepath.Join(dir, filepath.Base(name)+".log"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	dieWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w; run make build first", name, err), log.Close())
+	}
+	p := &process{name: filepath.Base(name), cmd: cmd, log: log, done: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// stop asks the program to end, and after ten seconds makes it.
+func (p *process) stop() error {
+	select {
+	case <-p.done:
+		return p.log.Close()
+	default:
+	}
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop %s: %w", p.name, err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Second):
+		if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("kill %s: %w", p.name, err)
+		}
+		<-p.done
+	}
+	return p.log.Close()
+}
+
+// died is the error of a program that ended by itself, with the end of its log.
+func (p *process) died() error {
+	data, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return fmt.Errorf("%s ended (%v) and its log is gone: %w", p.name, p.err, err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	return fmt.Errorf("%s ended by itself (%v); the end of %s:\n%s", p.name, p.err, p.log.Name(), strings.Join(lines[max(0, len(lines)-15):], "\n"))
+}
+
+// ready waits until url answers 200, the program dies or ctx ends.
+func (p *process) ready(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if _, err := get(ctx, url); err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return p.died()
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fmt.Errorf("%s is not ready after 30 s; see %s", p.name, p.log.Name())
+			}
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// get is the body of a 200 answer.
+func get(ctx context.Context, url string) (body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+}
