@@ -2,6 +2,7 @@ package nvml
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -139,8 +140,13 @@ func (p *Player) reading(g replayGPU, t time.Duration) Reading {
 		if !said {
 			continue
 		}
-		if f == Energy && cycle > 0 {
-			v += float64(cycle) * p.replay.gain(c)
+		if f == Energy {
+			if cycle > 0 {
+				v += float64(cycle) * p.replay.gain(c)
+			}
+			// Whole millijoules, as the driver counts: the last bits of a sum
+			// would else make a counter fall.
+			v = math.Round(v*1e3) / 1e3
 		}
 		out.Values[f] = v
 	}

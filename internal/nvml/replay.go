@@ -36,6 +36,9 @@ func LoadReplay(name string, r io.Reader) (*Replay, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%s: empty: want at least gpus", name)
 		}
+		if rest, ok := strings.CutPrefix(err.Error(), "yaml: line "); ok {
+			return nil, fmt.Errorf("%s:%s", name, rest)
+		}
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
@@ -130,13 +133,14 @@ func (p *parser) duration(into *time.Duration) func(*yaml.Node, string) {
 // replay is the whole file.
 func (p *parser) replay(n *yaml.Node) *Replay {
 	r := &Replay{interval: time.Second}
-	var gpus *yaml.Node
+	var gpus, events *yaml.Node
 	before := len(p.errs)
 	p.fields(n, "", map[string]func(*yaml.Node, string){
 		"interval":       p.duration(&r.interval),
 		"repeat":         p.duration(&r.repeat),
 		"driver_version": p.text(&r.version),
 		"driver_events": func(n *yaml.Node, field string) {
+			events = n
 			p.items(n, field, func(n *yaml.Node, field string) { r.driver = append(r.driver, p.driverEvent(n, field)) })
 			p.ascending(n, field, len(r.driver), func(i int) time.Duration { return r.driver[i].at })
 		},
@@ -157,9 +161,11 @@ func (p *parser) replay(n *yaml.Node) *Replay {
 	if r.repeat != 0 && r.repeat < r.interval {
 		p.fail(n, "repeat", "must be at least the interval %s, got %s", r.interval, r.repeat)
 	}
-	for i, g := range r.gpus {
+	for i, e := range r.driver {
+		p.reached(events.Content[i], fmt.Sprintf("driver_events[%d].at", i), e.at, r.repeat)
+	}
+	for i := range r.gpus {
 		p.consistent(gpus.Content[i], fmt.Sprintf("gpus[%d]", i), r, i)
-		_ = g
 	}
 	return r
 }
@@ -179,9 +185,14 @@ func (p *parser) consistent(n *yaml.Node, field string, r *Replay, i int) {
 		if e.state == stuck && e.at < r.interval {
 			p.fail(n, fmt.Sprintf("%s.events[%d].at", field, k), "a GPU has to answer once before it is stuck: want at least %s", r.interval)
 		}
-		if r.repeat > 0 && e.at >= r.repeat {
-			p.fail(n, fmt.Sprintf("%s.events[%d].at", field, k), "%s is not reached: the time line repeats every %s", e.at, r.repeat)
-		}
+		p.reached(n, fmt.Sprintf("%s.events[%d].at", field, k), e.at, r.repeat)
+	}
+}
+
+// reached refuses an event that a time line which repeats never comes to.
+func (p *parser) reached(n *yaml.Node, field string, at, repeat time.Duration) {
+	if repeat > 0 && at >= repeat {
+		p.fail(n, field, "%s is not reached: the time line repeats every %s", at, repeat)
 	}
 }
 
