@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	built = dir
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "genai_exporter"), ".")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "genai_exporter"), ".")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		panic(err)
@@ -155,9 +155,14 @@ func leftovers() string {
 			left = append(left, g)
 		}
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", os.Getpid(), os.Getpid()))
-	if err == nil && len(bytes.TrimSpace(children)) > 0 {
-		left = append(left, "child processes "+string(children))
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		panic(err)
+	}
+	for _, task := range tasks {
+		if children, err := os.ReadFile(task); err == nil && len(bytes.TrimSpace(children)) > 0 {
+			left = append(left, "child processes "+string(children))
+		}
 	}
 	return strings.Join(left, "\n\n")
 }
