@@ -49,7 +49,8 @@ routing:
     dead_man: [{webhook: {url: %[2]s/dead_man}}]
 `
 
-// replayText heats GPU 0 and loses GPU 1 for a while.
+// replayText heats GPU 0 and loses GPU 1 for a while. The heat comes and goes
+// within a millisecond, so that every message shows the same temperature.
 const replayText = `
 interval: 1s
 gpus:
@@ -57,7 +58,7 @@ gpus:
     index: 0
     name: NVIDIA Test
     values:
-      temperature_celsius: {points: {0s: 60, 5s: 60, 6s: 86, 22s: 86, 24s: 55}}
+      temperature_celsius: {points: {0s: 60, 6s: 60, 6001ms: 86, 22s: 86, 22001ms: 55}}
       memory_used_bytes: 1GiB
       memory_total_bytes: 16GiB
   - uuid: GPU-00000000-0000-0000-0000-000000000002
