@@ -48,6 +48,14 @@ func commands() []command {
 			},
 			run: runRender,
 		},
+		{
+			name: "up", help: "Scrape, evaluate, route and show the checklist in one process, without a Prometheus.",
+			examples: []string{
+				"genaictl up --target 127.0.0.1:19400 --target 10.0.0.7:19400",
+				"genaictl up --checklist my-checklist.yaml --lang ko --alertmanager.url http://127.0.0.1:9093",
+			},
+			run: runUp,
+		},
 	}
 }
 

@@ -1,0 +1,152 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/scrape"
+
+	"github.com/genai-exporter/genai-exporter/checklist"
+)
+
+const (
+	sparkRange = time.Hour
+	sparkStep  = 15 * time.Second
+	// boardAge is how long a board is served again: many readers cost no more
+	// queries than one.
+	boardAge = time.Second
+)
+
+// boardMaker makes the board from what runs.
+type boardMaker struct {
+	checklist    *checklist.Checklist
+	lang         string
+	now          func() time.Time
+	query        querier
+	rules        func() []*rules.AlertingRule
+	targets      func() map[string][]*scrape.Target
+	alertmanager *url.URL
+	router       *router
+
+	mu   sync.Mutex
+	last *Board
+}
+
+func newBoardMaker(o Options, p *promServer, r *router) *boardMaker {
+	return &boardMaker{
+		checklist: o.Checklist, lang: o.Lang, now: o.Now, query: engineQuerier{p},
+		rules: p.rules.AlertingRules, targets: p.scrape.TargetsActive,
+		alertmanager: o.AlertmanagerURL, router: r,
+	}
+}
+
+// board is the state of now, at most boardAge old.
+func (m *boardMaker) board(ctx context.Context) (*Board, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := m.now()
+	if m.last != nil && at.Sub(m.last.At) < boardAge && !at.Before(m.last.At) {
+		return m.last, nil
+	}
+	alerts := m.ruleAlerts()
+	b := &Board{At: at, Alerts: boardAlerts(alerts), Targets: boardTargets(m.targets())}
+	var err error
+	if b.Sections, err = m.sections(ctx, at, alerts); err != nil {
+		return nil, err
+	}
+	if m.alertmanager != nil {
+		b.Alertmanager = m.alertmanager.String()
+	}
+	if m.router != nil {
+		b.Notices, b.Heartbeat = m.router.journal.last()
+	}
+	m.last = b
+	return b, nil
+}
+
+// ruleAlerts are the active alerts of all rules.
+func (m *boardMaker) ruleAlerts() []ruleAlert {
+	var out []ruleAlert
+	for _, r := range m.rules() {
+		for _, a := range r.ActiveAlerts() {
+			out = append(out, ruleAlert{
+				name: r.Name(), check: r.Labels().Get("check"), severity: r.Labels().Get("severity"), active: a,
+			})
+		}
+	}
+	return out
+}
+
+func boardTargets(pools map[string][]*scrape.Target) []BoardTarget {
+	var out []BoardTarget
+	for _, job := range slices.Sorted(maps.Keys(pools)) {
+		for _, t := range pools[job] {
+			bt := BoardTarget{
+				Job: job, Address: t.URL().Host, Health: string(t.Health()),
+				LastScrape: t.LastScrape(), Took: t.LastScrapeDuration(),
+			}
+			if err := t.LastError(); err != nil {
+				bt.Err = err.Error()
+			}
+			out = append(out, bt)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b BoardTarget) int { return strings.Compare(a.Job+"\x00"+a.Address, b.Job+"\x00"+b.Address) })
+	return out
+}
+
+// engineQuerier asks the query engine.
+type engineQuerier struct{ p *promServer }
+
+func (q engineQuerier) now(ctx context.Context, record string, at time.Time) ([]Series, error) {
+	query, err := q.p.engine.NewInstantQuery(ctx, q.p.db, nil, record, at)
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", record, err)
+	}
+	defer query.Close()
+	vector, err := query.Exec(ctx).Vector()
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", record, err)
+	}
+	var out []Series
+	for _, s := range vector {
+		if s.H == nil {
+			out = append(out, Series{Labels: withoutName(s.Metric), Value: s.F})
+		}
+	}
+	return out, nil
+}
+
+func (q engineQuerier) hour(ctx context.Context, record string, of labels.Labels, at time.Time) ([]Point, error) {
+	query, err := q.p.engine.NewRangeQuery(ctx, q.p.db, nil, record, at.Add(-sparkRange), at, sparkStep)
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", record, err)
+	}
+	defer query.Close()
+	matrix, err := query.Exec(ctx).Matrix()
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", record, err)
+	}
+	i := slices.IndexFunc(matrix, func(s promql.Series) bool { return labels.Equal(withoutName(s.Metric), of) })
+	if i < 0 {
+		return nil, nil
+	}
+	var out []Point
+	for _, f := range matrix[i].Floats {
+		out = append(out, Point{At: time.UnixMilli(f.T), Value: f.F})
+	}
+	return out, nil
+}
+
+func withoutName(ls labels.Labels) labels.Labels {
+	return labels.NewBuilder(ls).Del(labels.MetricName).Labels()
+}

@@ -1,0 +1,44 @@
+package stack
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/notifier"
+)
+
+// notifierQueue is Prometheus' own default.
+const notifierQueue = 10_000
+
+// forwarder sends alerts to an Alertmanager that runs elsewhere.
+type forwarder struct {
+	*notifier.Manager
+	running sync.WaitGroup
+}
+
+func newForwarder(conf *config.Config, logger *slog.Logger, reg prometheus.Registerer) (*forwarder, error) {
+	opts := &notifier.Options{QueueCapacity: notifierQueue, DrainOnShutdown: true, Registerer: reg}
+	f := &forwarder{Manager: notifier.NewManager(opts, model.UTF8Validation, logger.With("component", "notifier"))}
+	if err := f.ApplyConfig(conf); err != nil {
+		return nil, fmt.Errorf("--alertmanager.url: %w", err)
+	}
+	// The notifier names its sets as its own configuration does.
+	sets := map[string][]*targetgroup.Group{}
+	for name, am := range conf.AlertingConfig.AlertmanagerConfigs.ToMap() {
+		sets[name] = staticGroups(am.ServiceDiscoveryConfigs)
+	}
+	ch := make(chan map[string][]*targetgroup.Group, 1)
+	ch <- sets
+	f.running.Go(func() { f.Run(ch) })
+	return f, nil
+}
+
+func (f *forwarder) stop() {
+	f.Stop()
+	f.running.Wait()
+}

@@ -1,0 +1,198 @@
+package stack
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/common/model"
+)
+
+// journalSize is how many notifications the page remembers.
+const journalSize = 50
+
+// Notice is one notification: a group of alerts for one receiver.
+type Notice struct {
+	At       time.Time     `json:"at"`
+	Receiver string        `json:"receiver"`
+	Status   string        `json:"status"` // firing or resolved
+	Alerts   []NoticeAlert `json:"alerts"`
+	// Deliveries are empty where nothing but the log was asked for.
+	Deliveries []Delivery `json:"deliveries"`
+
+	group string
+	print string
+}
+
+// NoticeAlert is one alert of a notification.
+type NoticeAlert struct {
+	Name   string `json:"name"`
+	Labels string `json:"labels"`
+	Status string `json:"status"`
+}
+
+// Delivery is what became of a notification at one integration.
+type Delivery struct {
+	Via    string `json:"via"`
+	Status string `json:"status"` // waiting, delivered or failed
+	Detail string `json:"detail,omitempty"`
+}
+
+// The states of a delivery.
+const (
+	waiting   = "waiting"
+	delivered = "delivered"
+	failed    = "failed"
+)
+
+// journal holds the last notifications in memory.
+type journal struct {
+	logger *slog.Logger
+	now    func() time.Time
+
+	mu        sync.Mutex
+	notices   []*Notice // newest last
+	heartbeat *Notice   // the last of the dead man's switch
+}
+
+func newJournal(logger *slog.Logger, now func() time.Time) *journal {
+	return &journal{logger: logger, now: now}
+}
+
+// batch is a group of alerts on its way to a receiver.
+type batch struct {
+	receiver, group string
+	alerts          []*alert.Alert
+}
+
+// note enters a notification and logs it.
+func (j *journal) note(b batch, via []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.entry(b, func(n *Notice) bool { return len(n.Deliveries) < len(via) })
+	for _, v := range via {
+		if !slices.ContainsFunc(n.Deliveries, func(d Delivery) bool { return d.Via == v }) {
+			n.Deliveries = append(n.Deliveries, Delivery{Via: v, Status: waiting})
+		}
+	}
+	if isHeartbeat(b) {
+		j.logger.Debug("heartbeat", "receiver", b.receiver)
+		return
+	}
+	names := make([]string, len(n.Alerts))
+	for i, a := range n.Alerts {
+		names[i] = a.Name + a.Labels
+	}
+	j.logger.Info("notification", "receiver", n.Receiver, "status", n.Status, "alerts", names)
+}
+
+// delivered enters what became of a notification.
+func (j *journal) delivered(b batch, d Delivery) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.entry(b, func(n *Notice) bool {
+		return !slices.ContainsFunc(n.Deliveries, func(old Delivery) bool { return old.Via == d.Via && old.Status == delivered })
+	})
+	if i := slices.IndexFunc(n.Deliveries, func(old Delivery) bool { return old.Via == d.Via }); i >= 0 {
+		n.Deliveries[i] = d
+		return
+	}
+	n.Deliveries = append(n.Deliveries, d)
+}
+
+// entry finds the notification that b belongs to, or begins one. The last one
+// of the group is taken where it says the same and is still open.
+func (j *journal) entry(b batch, open func(*Notice) bool) *Notice {
+	print := fingerprint(b.alerts)
+	if isHeartbeat(b) {
+		if j.heartbeat == nil || !open(j.heartbeat) {
+			j.heartbeat = j.newNotice(b, print)
+		}
+		return j.heartbeat
+	}
+	for _, n := range slices.Backward(j.notices) {
+		if n.group != b.group || n.Receiver != b.receiver {
+			continue
+		}
+		if n.print == print && open(n) {
+			return n
+		}
+		break
+	}
+	n := j.newNotice(b, print)
+	j.notices = append(j.notices, n)
+	if len(j.notices) > journalSize {
+		j.notices = slices.Delete(j.notices, 0, len(j.notices)-journalSize)
+	}
+	return n
+}
+
+func (j *journal) newNotice(b batch, print string) *Notice {
+	n := &Notice{At: j.now(), Receiver: b.receiver, Status: string(model.AlertResolved), group: b.group, print: print}
+	for _, a := range b.alerts {
+		if a.Status() == model.AlertFiring {
+			n.Status = string(model.AlertFiring)
+		}
+		n.Alerts = append(n.Alerts, NoticeAlert{Name: a.Name(), Labels: identity(a.Labels), Status: string(a.Status())})
+	}
+	return n
+}
+
+// last are copies of the notifications, newest first, and the last heartbeat.
+func (j *journal) last() (notices []Notice, heartbeat *Notice) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, n := range slices.Backward(j.notices) {
+		notices = append(notices, n.clone())
+	}
+	if j.heartbeat != nil {
+		h := j.heartbeat.clone()
+		heartbeat = &h
+	}
+	return notices, heartbeat
+}
+
+func (n *Notice) clone() Notice {
+	c := *n
+	c.Alerts, c.Deliveries = slices.Clone(n.Alerts), slices.Clone(n.Deliveries)
+	return c
+}
+
+// fingerprint is equal for equal alerts in equal states.
+func fingerprint(alerts []*alert.Alert) string {
+	var out []string
+	for _, a := range alerts {
+		out = append(out, a.Fingerprint().String()+" "+string(a.Status()))
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n")
+}
+
+// isHeartbeat says whether a batch is the dead man's switch and nothing else.
+func isHeartbeat(b batch) bool {
+	return len(b.alerts) > 0 && !slices.ContainsFunc(b.alerts, func(a *alert.Alert) bool { return a.Labels["check"] != watchdogCheck })
+}
+
+// identity are the labels that name what an alert is about, without those
+// that every alert of its rule has.
+func identity(ls model.LabelSet) string {
+	own := model.LabelSet{}
+	for k, v := range ls {
+		if !isRuleLabel(string(k)) {
+			own[k] = v
+		}
+	}
+	return own.String()
+}
+
+// isRuleLabel says whether a label comes from the rule and not from the data.
+func isRuleLabel(name string) bool {
+	switch name {
+	case "alertname", "severity", "category", "signal", "check":
+		return true
+	}
+	return false
+}

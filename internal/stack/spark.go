@@ -1,0 +1,81 @@
+package stack
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// The drawing area of a sparkline, in its own units.
+const (
+	sparkWidth  = 240
+	sparkHeight = 40
+	sparkPad    = 3
+)
+
+// spark is one line of the last hour with its thresholds.
+type spark struct {
+	// Path is the d attribute of the line; empty where there is no history.
+	Path string
+	// Limits are the heights of the thresholds.
+	Limits []string
+	// Last is the end of the line.
+	LastX, LastY string
+	Text         string
+}
+
+// newSpark draws the points of a row. Gaps stay gaps.
+func newSpark(r Row, at time.Time) spark {
+	if len(r.Spark) == 0 {
+		return spark{}
+	}
+	low, high := math.Inf(1), math.Inf(-1)
+	widen := func(v float64) { low, high = min(low, v), max(high, v) }
+	smallest, largest := math.Inf(1), math.Inf(-1)
+	for _, p := range r.Spark {
+		if isFinite(p.Value) {
+			widen(p.Value)
+			smallest, largest = min(smallest, p.Value), max(largest, p.Value)
+		}
+	}
+	if math.IsInf(smallest, 1) {
+		return spark{}
+	}
+	for _, l := range r.Levels {
+		widen(l.Threshold)
+	}
+	if high == low {
+		high, low = high+1, low-1
+	}
+	y := func(v float64) string {
+		return fmt.Sprintf("%.1f", sparkHeight-sparkPad-(v-low)/(high-low)*(sparkHeight-2*sparkPad))
+	}
+	begin := at.Add(-sparkRange)
+	x := func(t time.Time) string {
+		return fmt.Sprintf("%.1f", float64(t.Sub(begin))/float64(sparkRange)*sparkWidth)
+	}
+	var out spark
+	var path strings.Builder
+	var before time.Time
+	for _, p := range r.Spark {
+		if !isFinite(p.Value) {
+			continue
+		}
+		command := "L"
+		if before.IsZero() || p.At.Sub(before) > 2*sparkStep {
+			command = "M"
+		}
+		before = p.At
+		out.LastX, out.LastY = x(p.At), y(p.Value)
+		fmt.Fprintf(&path, "%s%s %s", command, out.LastX, out.LastY)
+	}
+	out.Path = path.String()
+	for _, l := range r.Levels {
+		out.Limits = append(out.Limits, y(l.Threshold))
+	}
+	out.Text = fmt.Sprintf("%s … %s", r.Unit.Format(smallest), r.Unit.Format(largest))
+	return out
+}
+
+func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
