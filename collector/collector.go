@@ -177,9 +177,22 @@ func (e *entry) run(ctx context.Context) (g gathered) {
 		}
 		close(ch)
 		g.metrics = <-drained
+		if g.err == nil {
+			g.err = firstInvalid(g.metrics)
+		}
 	}()
 	g.err = e.c.Collect(ctx, ch)
 	return g
+}
+
+// firstInvalid is the error of a metric that would fail the whole scrape.
+func firstInvalid(ms []prometheus.Metric) error {
+	for _, m := range ms {
+		if bad, ok := m.(invalidMetric); ok {
+			return bad.err
+		}
+	}
+	return nil
 }
 
 // Run runs all Runners until ctx ends. A Runner that stops early with an error,

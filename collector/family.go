@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -43,7 +44,7 @@ func (f Family) Desc() *prometheus.Desc {
 }
 
 // Sample is a const metric of a counter or gauge family, with label values in
-// the order of Labels. A wrong number of values becomes an invalid metric,
+// the order of Labels. Values that cannot be sent become an invalid metric,
 // which fails the collector that sent it and no other.
 func (f Family) Sample(value float64, labels ...string) prometheus.Metric {
 	kind := prometheus.GaugeValue
@@ -52,9 +53,20 @@ func (f Family) Sample(value float64, labels ...string) prometheus.Metric {
 	}
 	m, err := prometheus.NewConstMetric(f.Desc(), kind, value, labels...)
 	if err != nil {
-		return prometheus.NewInvalidMetric(f.Desc(), err)
+		return f.invalid(err)
 	}
 	return m
+}
+
+// invalid is a metric that cannot be sent, because its label values are not
+// UTF-8 or too few: the Set finds it and fails the collector that sent it.
+func (f Family) invalid(err error) prometheus.Metric {
+	return invalidMetric{prometheus.NewInvalidMetric(f.Desc(), err), fmt.Errorf("%s: %w", f.Name, err)}
+}
+
+type invalidMetric struct {
+	prometheus.Metric
+	err error
 }
 
 // Families is the whole metric surface of the exporter, sorted by name.

@@ -87,7 +87,7 @@ func (f Family) histogram(b buckets, sum float64, labels ...string) prometheus.M
 	}
 	m, err := prometheus.NewConstHistogram(f.Desc(), n+b[numBounds], sum, cumulative, labels...)
 	if err != nil {
-		return prometheus.NewInvalidMetric(f.Desc(), err)
+		return f.invalid(err)
 	}
 	return m
 }
