@@ -9,18 +9,21 @@ trap 'rm -f "$log"' EXIT
 status=0
 go test -v "$@" >"$log" 2>&1 || status=$?
 
-if [[ $status -ne 0 ]]; then
-  # Everything of the packages that failed is between their RUN lines; without -v's noise of the passing ones.
-  grep -vE '^\s*(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^ok |no test files' "$log" || true
-fi
-grep -E '^(ok|FAIL|panic)|no test files' "$log" || true
+# What packages that failed printed, without -v's lines about passing tests, and one line for each package.
+awk '
+  /^[[:space:]]*(=== (RUN|PAUSE|CONT|NAME)|--- PASS)/ { next }
+  /^ok  |no test files/ { print; said = ""; next }
+  /^FAIL\t/ { printf "%s%s\n", said, $0; said = ""; next }
+  { said = said $0 "\n" }
+  END { printf "%s", said }
+' "$log"
 
 passed=$(grep -cE '^\s*--- PASS' "$log" || true)
 failed=$(grep -cE '^\s*--- FAIL' "$log" || true)
 skipped=$(grep -cE '^\s*--- SKIP' "$log" || true)
 if [[ $skipped -gt 0 ]]; then
   echo "skipped:"
-  grep -E -A 2 '^\s*--- SKIP' "$log" | grep -vE '^--$|=== |--- PASS'
+  grep -E -B 1 '^\s*--- SKIP' "$log" | grep -vE '^--$|=== |--- PASS'
 fi
 echo "tests: $passed passed, $failed failed, $skipped skipped"
 if [[ $skipped -gt 0 && ${CI:-} == true ]]; then

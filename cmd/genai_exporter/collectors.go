@@ -91,13 +91,8 @@ func buildGPU(w *wiring) (collector.Collector, error) {
 }
 
 func (w *wiring) gpuSource() (collector.GPUSource, error) {
-	if file, ok := strings.CutPrefix(w.opts.gpu.source, replayPrefix); ok {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("--gpu.source: %w", err)
-		}
-		defer f.Close()
-		replay, err := nvml.LoadReplay(file, f)
+	if strings.HasPrefix(w.opts.gpu.source, replayPrefix) {
+		replay, err := loadReplay(w.opts.gpu.source)
 		if err != nil {
 			return nil, err
 		}
@@ -112,6 +107,17 @@ func (w *wiring) gpuSource() (collector.GPUSource, error) {
 		Interval: w.opts.gpu.interval,
 		Required: w.opts.gpu.source == "nvml",
 	}), nil
+}
+
+// loadReplay reads the file of a source that is one.
+func loadReplay(source string) (*nvml.Replay, error) {
+	file := strings.TrimPrefix(source, replayPrefix)
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("--gpu.source: %w", err)
+	}
+	defer f.Close()
+	return nvml.LoadReplay(file, f)
 }
 
 func buildRequestLog(w *wiring) (collector.Collector, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -78,7 +79,7 @@ func declareFlags(app *kingpin.Application) *options {
 		BoolVar(&o.enableLifecycle)
 	app.Flag("config.file", "YAML file with request logs and prices. None: only what needs no configuration is served.").
 		PlaceHolder("FILE").StringVar(&o.configFile)
-	app.Flag("config.check", "Check --config.file and --web.config.file, print every problem, and exit with 0 or 1.").
+	app.Flag("config.check", "Check the files named by --config.file, --web.config.file and --gpu.source, print every problem, and exit with 0 or 1.").
 		BoolVar(&o.configCheck)
 	app.Flag("path.state", "Folder of the checkpoint of what was read from request logs; made when it is missing.").
 		Default("data/genai_exporter").StringVar(&o.stateDir)
@@ -111,8 +112,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("--web.timeout-offset=%s: must be 0s or more", o.timeoutOffset)
 	case *o.enabled["cost"] && !*o.enabled["requestlog"]:
 		return errors.New("--no-collector.requestlog: the collector cost shows what that one counts, give --no-collector.cost too")
-	case o.configCheck && o.configFile == "" && *o.web.WebConfigFile == "":
-		return errors.New("--config.check: nothing to check, give --config.file or --web.config.file")
+	case o.configCheck && o.configFile == "" && *o.web.WebConfigFile == "" && !strings.HasPrefix(o.gpu.source, replayPrefix):
+		return errors.New("--config.check: nothing to check, give --config.file, --web.config.file or --gpu.source=replay:FILE")
 	case o.gpu.interval < 10*time.Millisecond || o.gpu.interval > time.Minute:
 		return fmt.Errorf("--gpu.interval=%s: must be between 10ms and 1m", o.gpu.interval)
 	}

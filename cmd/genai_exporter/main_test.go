@@ -231,7 +231,7 @@ func TestRunRefusesFlagsThatCannotBeHonoured(t *testing.T) {
 		{"source", "--gpu.source=dcgm", "--gpu.source=dcgm: want auto, nvml or replay:FILE"},
 		{"source_without_file", "--gpu.source=replay:", "--gpu.source=replay:: want auto, nvml or replay:FILE"},
 		{"cost_alone", "--no-collector.requestlog", "--no-collector.requestlog: the collector cost shows what that one counts, give --no-collector.cost too"},
-		{"check_nothing", "--config.check", "--config.check: nothing to check, give --config.file or --web.config.file"},
+		{"check_nothing", "--config.check", "--config.check: nothing to check, give --config.file, --web.config.file or --gpu.source=replay:FILE"},
 		{"unknown", "--no-such-flag", "unknown long flag '--no-such-flag'; see genai_exporter --help"},
 		{"argument", "surplus", "unexpected surplus; see genai_exporter --help"},
 	} {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ func loadConfig(o *options) (*config.Config, error) {
 	return config.Load(o.configFile, data)
 }
 
-// checkConfig is --config.check: every problem of both files, then the verdict.
+// checkConfig is --config.check: every problem of every file, then the verdict.
 func checkConfig(o *options, out io.Writer) error {
 	var problems []error
 	if _, err := loadConfig(o); err != nil {
@@ -46,10 +47,17 @@ func checkConfig(o *options, out io.Writer) error {
 			problems = append(problems, fmt.Errorf("%s: %w", file, err))
 		}
 	}
+	replay := ""
+	if strings.HasPrefix(o.gpu.source, replayPrefix) {
+		replay = strings.TrimPrefix(o.gpu.source, replayPrefix)
+		if _, err := loadReplay(o.gpu.source); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
-	for _, file := range []string{o.configFile, *o.web.WebConfigFile} {
+	for _, file := range []string{o.configFile, *o.web.WebConfigFile, replay} {
 		if file != "" {
 			fmt.Fprintf(out, "%s: ok\n", file)
 		}
