@@ -2,6 +2,7 @@ package checklist
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -84,26 +85,27 @@ func (u Unit) known() bool { return slices.Contains(units(), u) }
 func (u Unit) Format(v float64) string {
 	switch u {
 	case Ratio:
-		return strconv.FormatFloat(roundTo(v*100, 3), 'f', -1, 64) + " %"
+		return significant(v*100) + " %"
 	case Celsius:
-		return strconv.FormatFloat(roundTo(v, 1), 'f', -1, 64) + " °C"
+		return significant(v) + " °C"
 	case Seconds:
-		return strconv.FormatFloat(roundTo(v, 3), 'f', -1, 64) + " s"
+		return significant(v) + " s"
 	case USD:
-		return strconv.FormatFloat(v, 'f', 2, 64) + " USD"
+		return strconv.FormatFloat(math.Round(v*100)/100+0, 'f', 2, 64) + " USD" // + 0: no -0.00
 	case PerSecond:
-		return strconv.FormatFloat(roundTo(v, 3), 'f', -1, 64) + " /s"
+		return significant(v) + " /s"
 	}
 	return formatNumber(v)
 }
 
-// roundTo keeps at most `digits` decimals and never writes a trailing zero.
-func roundTo(v float64, digits int) float64 {
-	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'f', digits, 64), 64)
-	if err != nil {
-		return v
+// significant keeps three significant digits, and all digits before the point.
+func significant(v float64) string {
+	if math.Abs(v) >= 100 {
+		v = math.Round(v)
+	} else if short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 3, 64), 64); err == nil {
+		v = short
 	}
-	return r
+	return formatNumber(v + 0)
 }
 
 // ValueTemplate is $value in an alert's annotation.

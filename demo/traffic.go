@@ -61,7 +61,7 @@ func nextRequest(n int, now time.Time, since time.Duration) request {
 	r := request{
 		Time: now.UTC().Format(time.RFC3339Nano), Level: "info", Event: "inference_request",
 		Model: failingModel, InputTokens: 400 + rand.IntN(800), OutputTokens: 40 + rand.IntN(200),
-		LatencyMS: 400 + rand.IntN(1800), UserID: fmt.Sprintf("u-%d", rand.IntN(50)),
+		LatencyMS: 300 + rand.IntN(1500), UserID: fmt.Sprintf("u-%d", rand.IntN(50)),
 	}
 	if n%3 == 0 {
 		r.Model = "llama-3.1-8b"
