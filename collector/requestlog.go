@@ -148,6 +148,9 @@ func (r *RequestLog) closeStore() error {
 // configure builds the groups of c. Groups go on from the positions in the
 // totals; groups without any start as at a first start.
 func (r *RequestLog) configure(c *config.Config, resume bool) error {
+	for _, g := range r.groups {
+		g.counts.Positions = g.follower.Positions()
+	}
 	var groups []*follow
 	for i := range c.RequestLogs {
 		g := &c.RequestLogs[i]
