@@ -49,6 +49,14 @@ func commands() []command {
 			run: runRender,
 		},
 		{
+			name: "check", help: "Find stale files, unknown metrics, missing labels and bad routing in what was rendered.",
+			examples: []string{
+				"genaictl check",
+				"genaictl check --checklist my-checklist.yaml --dir /etc/genai",
+			},
+			run: runCheck,
+		},
+		{
 			name: "up", help: "Scrape, evaluate, route and show the checklist in one process, without a Prometheus.",
 			examples: []string{
 				"genaictl up --target 127.0.0.1:19400 --target 10.0.0.7:19400",

@@ -134,7 +134,21 @@ func (o *board) annotations() {
 		Name(checklist.Text{EN: "Alerts of the checklist", KO: "점검표 경보"}.In(o.lang)).Datasource(datasource()).
 		Enable(true).IconColor("red").
 		Expr(o.alerts(`severity=~"warning|critical"`)).Step("60s").
-		TitleFormat("{{alertname}}").TextFormat("{{node}} {{gpu}} {{namespace}} {{model}}").TagKeys("severity,category"))
+		TitleFormat("{{alertname}}").TextFormat(o.place()).TagKeys("severity,category"))
+}
+
+// place are the labels that say where an alert of the checklist is.
+func (o *board) place() string {
+	var out []string
+	for _, ch := range o.c.Checks() {
+		g, _ := o.c.Signal(ch.Signal)
+		for _, l := range g.Labels {
+			if hole := "{{" + l + "}}"; !slices.Contains(out, hole) {
+				out = append(out, hole)
+			}
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // alerts are the firing alerts of the checklist in the clusters chosen.

@@ -63,6 +63,7 @@ func (o *board) firing() {
 		Datasource(datasource()).Height(8).Span(20).
 		NoValue(checklist.Text{EN: "nothing fires", KO: "발생한 경보 없음"}.In(o.lang)).
 		WithTarget(query(o.alerts(`severity!="none"`), "").Instant().Format(prometheus.PromQueryFormatTable)).
+		Footer(common.NewTableFooterOptionsBuilder().Reducer([]string{})).
 		WithTransformation(dashboard.DataTransformerConfig{Id: "organize", Options: map[string]any{"excludeByName": hidden}}))
 }
 
