@@ -119,11 +119,7 @@ func (d *Driver) Run(ctx context.Context) error {
 			<-ctx.Done()
 			break
 		}
-		if end.fresh {
-			d.logger.Info("gpu worker ends to look at the machine anew", "reason", end.err)
-		} else {
-			d.ended(end)
-		}
+		d.ended(end)
 		if !d.wait(ctx, exits) {
 			break
 		}
@@ -152,9 +148,16 @@ func (d *Driver) ended(end ending) {
 		return
 	}
 	d.mu.Lock()
-	d.restarts++
 	changed := d.lastEnd != end.err.Error()
 	d.lastEnd = end.err.Error()
+	if end.fresh {
+		d.mu.Unlock()
+		if changed {
+			d.logger.Info("gpu worker is replaced to look at the machine anew", "reason", end.err)
+		}
+		return
+	}
+	d.restarts++
 	if time.Since(d.alive) > StaleAfter(d.o.Interval) {
 		d.reason = end.err.Error()
 	}
@@ -222,9 +225,9 @@ func (d *Driver) take(f frame) {
 		d.alive = now
 		d.devices = f.Beat.Devices
 		if f.Beat.Settled {
-			d.missing(f.Beat.Listed, now)
+			d.missing(f.Beat, now)
+			d.note(f.Beat.Troubles)
 		}
-		d.note(f.Beat.Troubles)
 	case kindReading:
 		d.alive = now
 		d.remember(*f.GPU, now)
@@ -255,27 +258,43 @@ func (d *Driver) remember(r Reading, now time.Time) {
 	d.known[r.UUID] = &seen{Reading: r, at: now}
 }
 
-// missing marks the GPUs that the driver no longer lists.
-func (d *Driver) missing(listed []string, now time.Time) {
+// missing marks the GPUs that the driver no longer lists: they are lost, or in
+// the state of the one that would not say who it is.
+func (d *Driver) missing(b *beat, now time.Time) {
+	state := Lost
+	if len(b.Refused) > 0 {
+		state = b.Refused[0]
+	}
 	for uuid, g := range d.known {
-		if !slices.Contains(listed, uuid) && g.State != Lost {
+		if !slices.Contains(b.Listed, uuid) && g.State != state {
 			gone := g.Reading
-			gone.State, gone.Values = Lost, nil
+			gone.State, gone.Values = state, nil
 			d.remember(gone, now)
 		}
 	}
 }
 
-// note logs what is wrong with single GPUs when that changes.
+// note logs what is wrong with single GPUs when that changes. A new worker is
+// without troubles until its first reading: that is no change.
 func (d *Driver) note(troubles []string) {
 	text := strings.Join(troubles, "; ")
-	if text == d.troubles {
+	if text == d.troubles || text == "" && d.unwell() {
 		return
 	}
 	d.troubles = text
 	if text != "" {
 		d.logger.Warn("gpus in trouble", "reason", text)
 	}
+}
+
+// unwell tells whether a GPU is known not to be OK.
+func (d *Driver) unwell() bool {
+	for _, g := range d.known {
+		if g.State != OK {
+			return true
+		}
+	}
+	return false
 }
 
 // ending is why a worker is no more.

@@ -325,6 +325,78 @@ func TestRunLeavesAnUnkillableWorkerBehind(t *testing.T) {
 	play(t, DriverOptions{}, []func(*fakeWorker){wedges}, func(*Driver, *stage, *logBuffer) {})
 }
 
+// TestUnwellGPUIsLoggedOnce lets workers come and go while a GPU stays lost.
+func TestUnwellGPUIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	lost := func(f *fakeWorker) {
+		b := beatOf("GPU-a", "GPU-b")
+		f.say(hello, b, reading("GPU-a", OK), reading("GPU-b", Lost))
+		b.Beat.Troubles = []string{"gpu 1 GPU-b: gpu is lost"}
+		for range 300 {
+			f.say(b, reading("GPU-a", OK), reading("GPU-b", Lost))
+			select {
+			case <-f.gone:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+		f.say(frame{Kind: kindDown, Reason: "a gpu is not well", Fresh: true})
+		f.exit(nil)
+	}
+	play(t, DriverOptions{}, []func(*fakeWorker){steady2, lost}, func(d *Driver, s *stage, log *logBuffer) {
+		time.Sleep(time.Hour)
+		got := d.Snapshot()
+		if s.count() < 10 || got.Restarts != 0 || !got.DriverUp || state(got, "GPU-a") != OK || state(got, "GPU-b") != Lost {
+			t.Errorf("after %d workers: %+v", s.count(), got)
+		}
+		for text, want := range map[string]int{"gpus in trouble": 1, "gpu changed its state": 1, "look at the machine anew": 2} {
+			if n := strings.Count(log.String(), text); n != want {
+				t.Errorf("%q logged %d times, want %d:\n%s", text, n, want, log)
+			}
+		}
+	})
+}
+
+// steady2 reads two GPUs for a minute and asks for a new worker.
+func steady2(f *fakeWorker) {
+	f.say(hello, beatOf("GPU-a", "GPU-b"))
+	for range 60 {
+		f.say(reading("GPU-a", OK), reading("GPU-b", OK))
+		select {
+		case <-f.gone:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	f.say(frame{Kind: kindDown, Reason: "the count changed", Fresh: true})
+	f.exit(nil)
+}
+
+// TestGPUThatRefusesItsIdentityKeepsTheOldOne: the driver still counts it, but
+// a new worker cannot learn its name.
+func TestGPUThatRefusesItsIdentityKeepsTheOldOne(t *testing.T) {
+	t.Parallel()
+	refuses := func(f *fakeWorker) {
+		f.say(hello)
+		for {
+			f.say(frame{Kind: kindBeat, Beat: &beat{Devices: 1, Settled: true, Refused: []State{Unavailable}, Troubles: []string{"gpu 0: unknown error"}}})
+			select {
+			case <-f.gone:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	first := func(f *fakeWorker) { once(f); f.exit(errors.New("exit status 2")) }
+	play(t, DriverOptions{}, []func(*fakeWorker){first, refuses}, func(d *Driver, s *stage, log *logBuffer) {
+		time.Sleep(time.Hour)
+		got := d.Snapshot()
+		if s.count() != 2 || !got.DriverUp || len(got.GPUs) != 1 || got.GPUs[0].State != Unavailable || got.GPUs[0].Name != "card" {
+			t.Errorf("after %d workers: %+v", s.count(), got)
+		}
+	})
+}
+
 func TestWorkerOfAnotherProtocolIsExplained(t *testing.T) {
 	t.Parallel()
 	newer := func(f *fakeWorker) { f.say(frame{Kind: kindHello, Protocol: protocol + 1}) }

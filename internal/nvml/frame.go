@@ -58,6 +58,8 @@ type beat struct {
 	// Settled says that every GPU has said who it is or refused to; a GPU
 	// known from before that is not listed is then gone.
 	Settled bool `json:"settled,omitempty"`
+	// Refused are the states of the GPUs that would not say who they are.
+	Refused []State `json:"refused,omitempty"`
 	// Troubles are GPUs that do not answer or do not say who they are.
 	Troubles []string `json:"troubles,omitempty"`
 }
@@ -89,6 +91,11 @@ func (f frame) check() error {
 		if f.Beat == nil || f.Beat.Devices < 0 {
 			return errors.New("a beat without its facts")
 		}
+		for _, s := range f.Beat.Refused {
+			if !slices.Contains(sayable(), s) {
+				return fmt.Errorf("a worker cannot say state %q", s)
+			}
+		}
 	case kindReading:
 		return f.GPU.check()
 	case kindDown:
@@ -101,13 +108,20 @@ func (f frame) check() error {
 	return nil
 }
 
+// sayable are the states that a worker can see; the others are the parent's.
+func sayable() []State { return []State{OK, Lost, ResetRequired, Unavailable} }
+
+// silent says that no reading is to be expected: there is no GPU, or none that
+// says who it is.
+func (b *beat) silent() bool { return b.Settled && len(b.Listed) == 0 }
+
 func (r *Reading) check() error {
 	switch {
 	case r == nil || r.UUID == "" || len(r.UUID) > 128:
 		return errors.New("a reading needs a uuid")
 	case r.At.IsZero():
 		return errors.New("a reading needs its moment")
-	case !slices.Contains([]State{OK, Lost, ResetRequired, Unavailable}, r.State):
+	case !slices.Contains(sayable(), r.State):
 		return fmt.Errorf("a worker cannot say state %q", r.State)
 	}
 	for f, v := range r.Values {

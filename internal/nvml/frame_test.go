@@ -22,6 +22,7 @@ func TestFramesAreChecked(t *testing.T) {
 		"protocol":      {`{"kind":"hello","protocol":2}`, "the worker speaks protocol 2 and this program 1"},
 		"empty-beat":    {`{"kind":"beat"}`, "a beat without its facts"},
 		"negative-beat": {`{"kind":"beat","beat":{"devices":-1}}`, "a beat without its facts"},
+		"refused-state": {`{"kind":"beat","beat":{"devices":1,"refused":["stale"]}}`, `a worker cannot say state "stale"`},
 		"no-gpu":        {`{"kind":"reading"}`, "a reading needs a uuid"},
 		"no-uuid":       {`{"kind":"reading","gpu":{"uuid":"","index":0,"state":"ok",` + ok + `}}`, "a reading needs a uuid"},
 		"long-uuid":     {`{"kind":"reading","gpu":{"uuid":"` + strings.Repeat("x", 129) + `","index":0,"state":"ok",` + ok + `}}`, "a reading needs a uuid"},

@@ -173,15 +173,6 @@ func (r *rig) noChildren() {
 	}
 }
 
-func state(s Snapshot, uuid string) State {
-	for _, g := range s.GPUs {
-		if g.UUID == uuid {
-			return g.State
-		}
-	}
-	return ""
-}
-
 func both(s Snapshot) bool {
 	return state(s, "GPU-stub-0") == OK && state(s, "GPU-stub-1") == OK
 }

@@ -55,3 +55,13 @@ func (l *logBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// state is the state of a GPU in a snapshot, empty if it is not there.
+func state(s Snapshot, uuid string) State {
+	for _, g := range s.GPUs {
+		if g.UUID == uuid {
+			return g.State
+		}
+	}
+	return ""
+}

@@ -45,7 +45,7 @@ func (d *Driver) session(ctx context.Context, exits chan<- struct{}) ending {
 			switch {
 			case f.Kind == kindDown:
 				said = ending{err: errors.New(f.Reason), down: !f.Fresh, final: f.Final, fresh: f.Fresh}
-			case f.Kind == kindReading, f.Kind == kindBeat && f.Beat.Devices == 0:
+			case f.Kind == kindReading, f.Kind == kindBeat && f.Beat.silent():
 				select {
 				case heard <- struct{}{}:
 				default:

@@ -229,6 +229,9 @@ func (w *worker) beat(count int) (b beat, unwell bool) {
 		}
 		switch {
 		case s.err != nil:
+			if s.id.UUID == "" {
+				b.Refused = append(b.Refused, stateOf(s.err))
+			}
 			b.Troubles = append(b.Troubles, who+": "+s.err.Error())
 		case !s.asked.IsZero() && time.Since(s.asked) > patience(w.interval):
 			b.Troubles = append(b.Troubles, who+": does not answer")
