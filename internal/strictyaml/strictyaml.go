@@ -59,6 +59,8 @@ type Doc struct {
 	lines    map[string]int
 	problems Errors
 	nodes    int
+	// undecoded are the keys whose value could not be decoded.
+	undecoded map[string]bool
 }
 
 // Decode fills out, a pointer to a struct with yaml tags, from data. An empty
@@ -82,6 +84,10 @@ func Decode(name string, data []byte, out any) *Doc {
 	if len(root.Content) == 1 {
 		d.value(root.Content[0], reflect.ValueOf(out).Elem(), "")
 	}
+	d.undecoded = map[string]bool{}
+	for _, p := range d.problems {
+		d.undecoded[p.Path] = true
+	}
 	return d
 }
 
@@ -96,7 +102,11 @@ func (d *Doc) syntax(err error) {
 }
 
 // Addf notes a problem at path, on the line of its nearest written ancestor.
+// A value that could not be decoded has its problem already.
 func (d *Doc) Addf(path, format string, args ...any) {
+	if d.undecoded[path] {
+		return
+	}
 	d.problems = append(d.problems, Problem{d.name, d.Line(path), path, fmt.Sprintf(format, args...)})
 }
 
@@ -250,7 +260,8 @@ func (d *Doc) scalar(n *yaml.Node, v reflect.Value, path string) {
 		v.SetString(n.Value)
 		return
 	}
-	if err := n.Decode(v.Addr().Interface()); err != nil {
+	whole := v.Kind() == reflect.Int || v.Kind() == reflect.Int64
+	if err := n.Decode(v.Addr().Interface()); err != nil || whole && n.ShortTag() != "!!int" {
 		d.Addf(path, "is %q, want %s", n.Value, want)
 	}
 }
@@ -269,7 +280,7 @@ func kindOf(n *yaml.Node) string {
 // Suggest is `, did you mean "x"?` for the nearest known word, or the list of
 // known words when none is near.
 func Suggest(word string, known []string) string {
-	best, at := "", 1+max(len(word)/3, 1)
+	best, at := "", 1+(len(word)+2)/3
 	for _, k := range known {
 		if n := distance(word, k); n < at {
 			best, at = k, n
