@@ -260,8 +260,15 @@ func (d *Doc) scalar(n *yaml.Node, v reflect.Value, path string) {
 		v.SetString(n.Value)
 		return
 	}
+	err := n.Decode(v.Addr().Interface())
+	if v.Type().PkgPath() != "" { // a type with a decoder of its own, such as a duration
+		if err != nil {
+			d.Addf(path, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		}
+		return
+	}
 	whole := v.Kind() == reflect.Int || v.Kind() == reflect.Int64
-	if err := n.Decode(v.Addr().Interface()); err != nil || whole && n.ShortTag() != "!!int" {
+	if err != nil || whole && n.ShortTag() != "!!int" {
 		d.Addf(path, "is %q, want %s", n.Value, want)
 	}
 }
