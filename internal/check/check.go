@@ -64,10 +64,7 @@ func Bundle(c *checklist.Checklist, folder fs.FS) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	k := &checker{
-		c: c, have: have,
-		parser: parser.NewParser(parser.Options{}),
-	}
+	k := newChecker(c, have)
 	k.freshness(wanted)
 	k.ruleFiles()
 	k.prometheusRules()
@@ -94,6 +91,10 @@ type checker struct {
 	findings []Finding
 	// plain are the rules of rules/, which boards and routing belong to.
 	plain *universe
+}
+
+func newChecker(c *checklist.Checklist, have map[string][]byte) *checker {
+	return &checker{c: c, have: have, parser: parser.NewParser(parser.Options{})}
 }
 
 func (k *checker) add(f Finding) { k.findings = append(k.findings, f) }
