@@ -59,8 +59,9 @@ type Row struct {
 	State  State
 	// Series are all there are, the worst first.
 	Series []Series
-	// Spark is the last hour of the worst series.
+	// Spark is the last hour of the worst series, a point every Step.
 	Spark []Point
+	Step  time.Duration
 }
 
 // Worst is the series that stands for the row.
@@ -137,17 +138,6 @@ func (a ruleAlert) recovering() bool {
 	return a.active.State == rules.StateFiring && !a.active.KeepFiringSince.IsZero()
 }
 
-// own are the labels of the data, without those of the rule.
-func (a ruleAlert) own() labels.Labels {
-	b := labels.NewBuilder(a.active.Labels)
-	a.active.Labels.Range(func(l labels.Label) {
-		if isRuleLabel(l.Name) {
-			b.Del(l.Name)
-		}
-	})
-	return b.Labels()
-}
-
 // row puts a check's values and alerts together.
 func row(ch checklist.Check, values []Series, alerts []ruleAlert) Row {
 	r := Row{Check: ch.ID, Alert: ch.Alert, Levels: ch.Levels, State: NoData}
@@ -156,7 +146,7 @@ func row(ch checklist.Check, values []Series, alerts []ruleAlert) Row {
 		r.Series[i].State = OK
 	}
 	for _, a := range alerts {
-		own := a.own()
+		own := identity(a.active.Labels)
 		i := slices.IndexFunc(r.Series, func(s Series) bool { return labels.Equal(s.Labels, own) })
 		if i < 0 {
 			r.Series = append(r.Series, Series{Labels: own, Value: math.NaN(), State: OK})
@@ -202,8 +192,14 @@ func compareSeries(a, b Series, bad checklist.Direction) int {
 type querier interface {
 	// now are the series of a recorded name, without the name.
 	now(ctx context.Context, record string, at time.Time) ([]Series, error)
-	// hour are the last hour's values of one of them.
-	hour(ctx context.Context, record string, of labels.Labels, at time.Time) ([]Point, error)
+	// hour are the last hour's values of one of them, a point every step.
+	hour(ctx context.Context, of recorded, at time.Time, step time.Duration) ([]Point, error)
+}
+
+// recorded names one recorded series.
+type recorded struct {
+	record string
+	labels labels.Labels
 }
 
 // sections makes the rows of a checklist.
@@ -221,7 +217,8 @@ func (m *boardMaker) sections(ctx context.Context, at time.Time, alerts []ruleAl
 			r := row(ch, values, own)
 			r.Title, r.Unit = ch.Title.In(m.lang), m.checklist.UnitOf(ch)
 			if w, ok := r.Worst(); ok {
-				if r.Spark, err = m.query.hour(ctx, record, w.Labels, at); err != nil {
+				r.Step = m.step()
+				if r.Spark, err = m.query.hour(ctx, recorded{record, w.Labels}, at, r.Step); err != nil {
 					return nil, err
 				}
 			}
@@ -244,7 +241,7 @@ func boardAlerts(alerts []ruleAlert) []BoardAlert {
 		text := a.active.Annotations
 		out = append(out, BoardAlert{
 			Name: a.name, Check: a.check, Severity: a.severity, State: a.state(), Recovering: a.recovering(),
-			Labels: a.own(), Since: a.active.ActiveAt,
+			Labels: subject(a.active.Labels), Since: a.active.ActiveAt,
 			Summary: text.Get("summary"), Description: text.Get("description"),
 			Action: text.Get("action"), Runbook: text.Get("runbook_url"),
 		})

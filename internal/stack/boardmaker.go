@@ -20,7 +20,9 @@ import (
 
 const (
 	sparkRange = time.Hour
-	sparkStep  = 15 * time.Second
+	// A sparkline has a point per evaluation, but no more than its width.
+	sparkStepMin = 5 * time.Second
+	sparkStepMax = 15 * time.Second
 	// boardAge is how long a board is served again: many readers cost no more
 	// queries than one.
 	boardAge = time.Second
@@ -71,6 +73,11 @@ func (m *boardMaker) board(ctx context.Context) (*Board, error) {
 	}
 	m.last = b
 	return b, nil
+}
+
+// step is how far the points of a sparkline are apart.
+func (m *boardMaker) step() time.Duration {
+	return min(max(time.Duration(m.checklist.Interval), sparkStepMin), sparkStepMax)
 }
 
 // ruleAlerts are the active alerts of all rules.
@@ -126,17 +133,17 @@ func (q engineQuerier) now(ctx context.Context, record string, at time.Time) ([]
 	return out, nil
 }
 
-func (q engineQuerier) hour(ctx context.Context, record string, of labels.Labels, at time.Time) ([]Point, error) {
-	query, err := q.p.engine.NewRangeQuery(ctx, q.p.db, nil, record, at.Add(-sparkRange), at, sparkStep)
+func (q engineQuerier) hour(ctx context.Context, of recorded, at time.Time, step time.Duration) ([]Point, error) {
+	query, err := q.p.engine.NewRangeQuery(ctx, q.p.db, nil, of.record, at.Add(-sparkRange), at, step)
 	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", record, err)
+		return nil, fmt.Errorf("query %s: %w", of.record, err)
 	}
 	defer query.Close()
 	matrix, err := query.Exec(ctx).Matrix()
 	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", record, err)
+		return nil, fmt.Errorf("query %s: %w", of.record, err)
 	}
-	i := slices.IndexFunc(matrix, func(s promql.Series) bool { return labels.Equal(withoutName(s.Metric), of) })
+	i := slices.IndexFunc(matrix, func(s promql.Series) bool { return labels.Equal(withoutName(s.Metric), of.labels) })
 	if i < 0 {
 		return nil, nil
 	}

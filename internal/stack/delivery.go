@@ -40,10 +40,10 @@ func newBatch(ctx context.Context, receiver string, alerts []*alert.Alert) batch
 // delivery is an integration of Alertmanager whose results go to the journal,
 // and whose failures are logged once and without the secret URL.
 type delivery struct {
-	sender   *notify.Integration
-	journal  *journal
-	receiver string
-	logger   *slog.Logger
+	sender        *notify.Integration
+	journal       *journal
+	receiver, via string
+	logger        *slog.Logger
 
 	mu   sync.Mutex
 	last string // the failure that was logged last
@@ -57,12 +57,12 @@ func (d *delivery) Notify(ctx context.Context, alerts ...*alert.Alert) (retry bo
 	b := newBatch(ctx, d.receiver, alerts)
 	retry, err = d.sender.Notify(ctx, alerts...)
 	if err == nil {
-		d.journal.delivered(b, Delivery{Via: d.sender.Name(), Status: delivered})
+		d.journal.delivered(b, Delivery{Via: d.via, Status: delivered})
 		d.recovered()
 		return retry, nil
 	}
 	reason := failureOf(err)
-	d.journal.delivered(b, Delivery{Via: d.sender.Name(), Status: failed, Detail: reason})
+	d.journal.delivered(b, Delivery{Via: d.via, Status: failed, Detail: reason})
 	d.report(reason)
 	return retry, reportedError{reason}
 }
@@ -71,7 +71,7 @@ func (d *delivery) report(reason string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.last != reason {
-		d.logger.Warn("notification not delivered", "receiver", d.receiver, "via", d.sender.Name(), "err", reason)
+		d.logger.Warn("notification not delivered", "receiver", d.receiver, "via", d.via, "err", reason)
 	}
 	d.last = reason
 }
@@ -80,7 +80,7 @@ func (d *delivery) recovered() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.last != "" {
-		d.logger.Info("notifications delivered again", "receiver", d.receiver, "via", d.sender.Name())
+		d.logger.Info("notifications delivered again", "receiver", d.receiver, "via", d.via)
 	}
 	d.last = ""
 }

@@ -23,7 +23,7 @@ type forwarder struct {
 
 func newForwarder(conf *config.Config, logger *slog.Logger, reg prometheus.Registerer) (*forwarder, error) {
 	opts := &notifier.Options{QueueCapacity: notifierQueue, DrainOnShutdown: true, Registerer: reg}
-	f := &forwarder{Manager: notifier.NewManager(opts, model.UTF8Validation, logger.With("component", "notifier"))}
+	f := &forwarder{Manager: notifier.NewManager(opts, model.UTF8Validation, quietly(logger).With("component", "notifier"))}
 	if err := f.ApplyConfig(conf); err != nil {
 		return nil, fmt.Errorf("--alertmanager.url: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 // journalSize is how many notifications the page remembers.
@@ -25,14 +26,18 @@ type Notice struct {
 
 	group string
 	print string
+	noted bool
 }
 
 // NoticeAlert is one alert of a notification.
 type NoticeAlert struct {
-	Name   string `json:"name"`
-	Labels string `json:"labels"`
-	Status string `json:"status"`
+	Name   string        `json:"name"`
+	Labels labels.Labels `json:"labels"`
+	Status string        `json:"status"`
 }
+
+// String is the alert in words; its labels may hold anything.
+func (a NoticeAlert) String() string { return strings.TrimSpace(a.Name + " " + where(a.Labels)) }
 
 // Delivery is what became of a notification at one integration.
 type Delivery struct {
@@ -72,7 +77,8 @@ type batch struct {
 func (j *journal) note(b batch, via []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	n := j.entry(b, func(n *Notice) bool { return len(n.Deliveries) < len(via) })
+	n := j.entry(b, func(n *Notice) bool { return !n.noted })
+	n.noted = true
 	for _, v := range via {
 		if !slices.ContainsFunc(n.Deliveries, func(d Delivery) bool { return d.Via == v }) {
 			n.Deliveries = append(n.Deliveries, Delivery{Via: v, Status: waiting})
@@ -84,7 +90,7 @@ func (j *journal) note(b batch, via []string) {
 	}
 	names := make([]string, len(n.Alerts))
 	for i, a := range n.Alerts {
-		names[i] = a.Name + a.Labels
+		names[i] = a.String()
 	}
 	j.logger.Info("notification", "receiver", n.Receiver, "status", n.Status, "alerts", names)
 }
@@ -136,7 +142,7 @@ func (j *journal) newNotice(b batch, print string) *Notice {
 		if a.Status() == model.AlertFiring {
 			n.Status = string(model.AlertFiring)
 		}
-		n.Alerts = append(n.Alerts, NoticeAlert{Name: a.Name(), Labels: identity(a.Labels), Status: string(a.Status())})
+		n.Alerts = append(n.Alerts, NoticeAlert{Name: a.Name(), Labels: subject(promLabels(a.Labels)), Status: string(a.Status())})
 	}
 	return n
 }
@@ -178,14 +184,25 @@ func isHeartbeat(b batch) bool {
 
 // identity are the labels that name what an alert is about, without those
 // that every alert of its rule has.
-func identity(ls model.LabelSet) string {
-	own := model.LabelSet{}
-	for k, v := range ls {
-		if !isRuleLabel(string(k)) {
-			own[k] = v
+func identity(ls labels.Labels) labels.Labels {
+	b := labels.NewBuilder(ls)
+	ls.Range(func(l labels.Label) {
+		if isRuleLabel(l.Name) {
+			b.Del(l.Name)
 		}
+	})
+	return b.Labels()
+}
+
+// subject is the identity of an alert or, where it has none, its signal.
+func subject(ls labels.Labels) labels.Labels {
+	if own := identity(ls); !own.IsEmpty() {
+		return own
 	}
-	return own.String()
+	if signal := ls.Get("signal"); signal != "" {
+		return labels.FromStrings("signal", signal)
+	}
+	return labels.EmptyLabels()
 }
 
 // isRuleLabel says whether a label comes from the rule and not from the data.

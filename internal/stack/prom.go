@@ -56,7 +56,7 @@ type promServer struct {
 // openProm reads the rules and opens the storage; nothing runs yet.
 func openProm(o Options, dir *dataDir, reg prometheus.Registerer) (*promServer, error) {
 	p := &promServer{
-		externalURL: o.ExternalURL, logger: o.Logger, registry: reg,
+		externalURL: o.ExternalURL, logger: quietly(o.Logger), registry: reg,
 		parser: parser.NewParser(parser.Options{}),
 	}
 	var err error
@@ -117,7 +117,7 @@ func promConfig(o Options, ruleFiles []string) (*config.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scrape configuration: %w", err)
 	}
-	conf, err := config.Load(string(text), o.Logger)
+	conf, err := config.Load(string(text), quietly(o.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("scrape configuration: %w", err)
 	}

@@ -59,7 +59,7 @@ func newRouter(o Options, dir *dataDir, reg prometheus.Registerer) (*router, err
 	tmpl.ExternalURL = o.ExternalURL
 
 	// What a delivery reports is not reported again by the packages around it.
-	logger := slog.New(withoutReported{o.Logger.With("component", "routing").Handler()})
+	logger := slog.New(withoutReported{quietly(o.Logger).With("component", "routing").Handler()})
 	r := &router{logger: logger, journal: newJournal(o.Logger, o.Now), endLog: make(chan struct{})}
 	receivers, err := r.receivers(conf, tmpl)
 	if err != nil {
@@ -130,9 +130,13 @@ func (r *router) receivers(conf *config.Config, tmpl *template.Template) (map[st
 		note := &noteTaker{journal: r.journal, receiver: rcv.Name}
 		list := make([]notify.Integration, 0, len(senders)+1)
 		for i := range senders {
-			note.via = append(note.via, senders[i].Name())
+			via := senders[i].Name()
+			if len(senders) > 1 {
+				via = senders[i].String()
+			}
+			note.via = append(note.via, via)
 			note.resolved = note.resolved || senders[i].SendResolved()
-			d := &delivery{sender: &senders[i], journal: r.journal, receiver: rcv.Name, logger: r.logger}
+			d := &delivery{sender: &senders[i], journal: r.journal, receiver: rcv.Name, via: via, logger: r.journal.logger}
 			list = append(list, notify.NewIntegration(d, d, senders[i].Name(), senders[i].Index(), rcv.Name))
 		}
 		out[rcv.Name] = append(list, notify.NewIntegration(note, note, "log", 0, rcv.Name))
@@ -178,6 +182,16 @@ func labelSet(ls labels.Labels) model.LabelSet {
 		}
 	})
 	return out
+}
+
+// promLabels is the way back of labelSet.
+func promLabels(ls model.LabelSet) labels.Labels {
+	b := labels.NewScratchBuilder(len(ls))
+	for name, value := range ls {
+		b.Add(string(name), string(value))
+	}
+	b.Sort()
+	return b.Labels()
 }
 
 // Alertmanagers is empty: none runs elsewhere.

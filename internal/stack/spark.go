@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // The drawing area of a sparkline, in its own units.
@@ -12,6 +14,8 @@ const (
 	sparkWidth  = 240
 	sparkHeight = 40
 	sparkPad    = 3
+	// sparkShort is the least that a line spans from left to right.
+	sparkShort = 5 * time.Minute
 )
 
 // spark is one line of the last hour with its thresholds.
@@ -22,7 +26,9 @@ type spark struct {
 	Limits []string
 	// Last is the end of the line.
 	LastX, LastY string
-	Text         string
+	// Span is set where the line is shorter than an hour and drawn wider.
+	Span string
+	Text string
 }
 
 // newSpark draws the points of a row. Gaps stay gaps.
@@ -51,11 +57,16 @@ func newSpark(r Row, at time.Time) spark {
 	y := func(v float64) string {
 		return fmt.Sprintf("%.1f", sparkHeight-sparkPad-(v-low)/(high-low)*(sparkHeight-2*sparkPad))
 	}
-	begin := at.Add(-sparkRange)
-	x := func(t time.Time) string {
-		return fmt.Sprintf("%.1f", float64(t.Sub(begin))/float64(sparkRange)*sparkWidth)
-	}
 	var out spark
+	span := sparkRange
+	if history := at.Sub(r.Spark[0].At); history < sparkRange-r.Step {
+		span = max(history, sparkShort).Round(time.Second)
+		out.Span = model.Duration(span).String()
+	}
+	begin := at.Add(-span)
+	x := func(t time.Time) string {
+		return fmt.Sprintf("%.1f", float64(t.Sub(begin))/float64(span)*(sparkWidth-sparkPad))
+	}
 	var path strings.Builder
 	var before time.Time
 	for _, p := range r.Spark {
@@ -63,7 +74,7 @@ func newSpark(r Row, at time.Time) spark {
 			continue
 		}
 		command := "L"
-		if before.IsZero() || p.At.Sub(before) > 2*sparkStep {
+		if before.IsZero() || p.At.Sub(before) > 2*r.Step {
 			command = "M"
 		}
 		before = p.At

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,20 +22,24 @@ import (
 	"github.com/genai-exporter/genai-exporter/internal/render"
 )
 
-// fakeExporter serves the readings of one GPU, whose temperature a test sets.
+// fakeExporter serves the readings of two GPUs, whose temperatures a test
+// sets; a GPU without a temperature is not there.
 type fakeExporter struct {
 	*httptest.Server
-	celsius atomic.Int64
-	node    string
+	celsius [2]atomic.Int64
 }
 
 func newFakeExporter(t *testing.T, node string) *fakeExporter {
 	t.Helper()
-	f := &fakeExporter{node: node}
-	f.celsius.Store(60)
+	f := &fakeExporter{}
+	f.celsius[0].Store(60)
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "genai_gpu_info{uuid=\"GPU-1\",gpu=\"0\",node=%q,name=\"NVIDIA H200\"} 1\n", f.node)
-		fmt.Fprintf(w, "genai_gpu_temperature_celsius{uuid=\"GPU-1\",sensor=\"core\"} %d\n", f.celsius.Load())
+		for i := range f.celsius {
+			if c := f.celsius[i].Load(); c > 0 {
+				fmt.Fprintf(w, "genai_gpu_info{uuid=\"GPU-%d\",gpu=\"%d\",node=%q,name=\"NVIDIA H200\"} 1\n", i, i, node)
+				fmt.Fprintf(w, "genai_gpu_temperature_celsius{uuid=\"GPU-%d\",sensor=\"core\"} %d\n", i, c)
+			}
+		}
 	}))
 	t.Cleanup(f.Close)
 	return f
@@ -53,11 +58,13 @@ type message struct {
 	Receiver string            `json:"receiver"`
 	Status   string            `json:"status"`
 	Common   map[string]string `json:"commonLabels"`
-	Alerts   []struct {
-		Status      string            `json:"status"`
-		Labels      map[string]string `json:"labels"`
-		Annotations map[string]string `json:"annotations"`
-	} `json:"alerts"`
+	Alerts   []messageAlert    `json:"alerts"`
+}
+
+type messageAlert struct {
+	Status      string            `json:"status"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 func newPhone(t *testing.T) *phone {
@@ -78,6 +85,28 @@ func newPhone(t *testing.T) *phone {
 	}))
 	t.Cleanup(p.Close)
 	return p
+}
+
+// count is how many messages match takes.
+func (p *phone) count(match func(message) bool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, m := range p.got {
+		if match(m) {
+			n++
+		}
+	}
+	return n
+}
+
+// about matches messages of a receiver that hold an alert in a status on a GPU.
+func about(receiver, status, gpu string) func(message) bool {
+	return func(m message) bool {
+		return m.Receiver == receiver && slices.ContainsFunc(m.Alerts, func(a messageAlert) bool {
+			return a.Status == status && a.Labels["gpu"] == gpu
+		})
+	}
 }
 
 // find is the first message that match takes.
@@ -240,7 +269,7 @@ func TestHotGPUPagesAndResolves(t *testing.T) {
 		t.Errorf("ok: got %+v", c)
 	}
 
-	gpu.celsius.Store(91)
+	gpu.celsius[0].Store(91)
 	var seen []State
 	eventually(t, "breached", func() bool {
 		s := r.check("gpu_temperature").State
@@ -255,11 +284,8 @@ func TestHotGPUPagesAndResolves(t *testing.T) {
 	if c := r.check("gpu_temperature"); *c.Value != 91 || c.Since == nil || c.Severity != "warning" || c.Threshold != 80 {
 		t.Errorf("breached: got %+v", c)
 	}
-	hot := func(status string) func(message) bool {
-		return func(m message) bool { return m.Status == status && m.Receiver == "ticket" }
-	}
 	var m message
-	eventually(t, "the notification", func() (ok bool) { m, ok = phone.find(hot("firing")); return ok })
+	eventually(t, "the notification", func() (ok bool) { m, ok = phone.find(about("ticket", "firing", "0")); return ok })
 	if m.Version != "4" || len(m.Alerts) != 1 || m.Alerts[0].Labels["alertname"] != "GPUTemperatureHigh" ||
 		m.Alerts[0].Labels["node"] != "n1" || m.Alerts[0].Labels["gpu"] != "0" ||
 		m.Alerts[0].Annotations["description"] != "GPU 0 on n1 is at 91 °C (threshold 80 °C)." {
@@ -279,9 +305,9 @@ func TestHotGPUPagesAndResolves(t *testing.T) {
 		t.Errorf("text: %s", text)
 	}
 
-	gpu.celsius.Store(60)
+	gpu.celsius[0].Store(60)
 	eventually(t, "ok again", func() bool { return r.check("gpu_temperature").State == OK })
-	eventually(t, "the resolve", func() (ok bool) { _, ok = phone.find(hot("resolved")); return ok })
+	eventually(t, "the resolve", func() (ok bool) { _, ok = phone.find(about("ticket", "resolved", "0")); return ok })
 	if _, ok := phone.find(func(m message) bool { return m.Receiver == "dead_man" && m.Status == "firing" }); !ok {
 		t.Error("no heartbeat was sent")
 	}

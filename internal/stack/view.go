@@ -17,6 +17,9 @@ import (
 // seriesShown is how many series of one check are listed.
 const seriesShown = 50
 
+// alertsShown is how many alerts of one notification are named.
+const alertsShown = 10
+
 // nothing stands where there is no value.
 const nothing = "–"
 
@@ -91,8 +94,12 @@ func (v viewer) view(b *Board) view {
 	out.Summary = strings.Join(parts, " · ")
 	for _, a := range b.Alerts {
 		s := Series{Labels: a.Labels, State: a.State, Severity: checklist.Severity(a.Severity), Since: a.Since, Recovering: a.Recovering}
+		av := v.series(s, "", b.At)
+		if a.State == Breached {
+			av.State = v.words.Firing
+		}
 		out.Alerts = append(out.Alerts, alertView{
-			seriesView: v.series(s, "", b.At), Name: clean(a.Name), Summary: clean(a.Summary),
+			seriesView: av, Name: clean(a.Name), Summary: clean(a.Summary),
 			Description: clean(a.Description), Action: clean(a.Action), Runbook: webLink(a.Runbook),
 		})
 	}
@@ -154,8 +161,12 @@ func (v viewer) notice(n Notice) noticeView {
 		At: n.At.In(v.location).Format("15:04:05"), Receiver: clean(n.Receiver), Status: v.words.status(n.Status), Class: n.Status,
 	}
 	var alerts, deliveries []string
-	for _, a := range n.Alerts {
-		alerts = append(alerts, a.Name+" "+a.Labels)
+	for i, a := range n.Alerts {
+		if i == alertsShown {
+			alerts = append(alerts, fmt.Sprintf("+%d", len(n.Alerts)-i))
+			break
+		}
+		alerts = append(alerts, a.String())
 	}
 	for _, d := range n.Deliveries {
 		deliveries = append(deliveries, v.words.delivery(d))

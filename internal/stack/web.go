@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -83,7 +84,7 @@ func serve(ctx context.Context, s serving, onListen func(net.Addr)) error {
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	broken := make(chan error, 1)
-	go func() { broken <- web.Serve(s.listener, server, s.flags, s.logger) }()
+	go func() { broken <- web.Serve(s.listener, server, s.flags, quietly(s.logger)) }()
 	if onListen != nil {
 		onListen(s.listener.Addr())
 	}
@@ -111,6 +112,7 @@ func (s *stack) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /{$}", page.serveRoot)
 	mux.HandleFunc("GET /checklist.txt", page.serveText)
 	mux.HandleFunc("GET /checklist.json", page.serveJSON)
+	mux.HandleFunc("GET /graph", redirectGraph)
 	mux.HandleFunc("GET /-/healthy", say("genaictl up is healthy."))
 	mux.HandleFunc("GET /-/ready", say("genaictl up is ready."))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Registry: s.registry}))
@@ -118,6 +120,13 @@ func (s *stack) handler() (http.Handler, error) {
 	// A page of another origin must not make the reader's browser run queries here.
 	guarded := http.NewCrossOriginProtection().Handler(mux)
 	return withHeaders(checkHost(guarded, s.o.ExternalURL.Hostname()), page.policy), nil
+}
+
+// redirectGraph brings the links that alerts carry (generatorURL) to the
+// query's result: there is no graph page here.
+func redirectGraph(w http.ResponseWriter, r *http.Request) {
+	to := url.URL{Path: "/api/v1/query", RawQuery: url.Values{"query": {r.URL.Query().Get("g0.expr")}}.Encode()}
+	http.Redirect(w, r, to.String(), http.StatusFound)
 }
 
 func say(text string) http.HandlerFunc {
