@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-CGO_ENABLED=0 go run -tags remove_all_sd ./cmd/genaictl render --out "$out"
+CGO_ENABLED=0 go run -tags remove_all_sd ./cmd/genaictl render --out "$out" | tail -n 1
 status=0
 while IFS= read -r -d '' file; do
   diff -u "${file#"$out"/}" "$file" --label "committed ${file#"$out"/}" --label rendered || status=1
