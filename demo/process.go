@@ -34,7 +34,6 @@ type process struct {
 	cmd  *exec.Cmd
 	log  *os.File
 	done chan struct{}
-	err  error
 }
 
 // start runs a program that ends with this one, however this one ends.
@@ -51,8 +50,9 @@ func start(dir, name string, args ...string) (*process, error) {
 	}
 	p := &process{name: filepath.Base(name), cmd: cmd, log: log, done: make(chan struct{})}
 	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
+		defer close(p.done)
+		// How it ended is in ProcessState; an exit code after a signal is no news.
+		_ = cmd.Wait()
 	}()
 	return p, nil
 }
@@ -82,10 +82,10 @@ func (p *process) stop() error {
 func (p *process) died() error {
 	data, err := os.ReadFile(p.log.Name())
 	if err != nil {
-		return fmt.Errorf("%s ended (%v) and its log is gone: %w", p.name, p.err, err)
+		return fmt.Errorf("%s ended (%s) and its log is gone: %w", p.name, p.cmd.ProcessState, err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return fmt.Errorf("%s ended by itself (%v); the end of %s:\n%s", p.name, p.err, p.log.Name(), strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	return fmt.Errorf("%s ended by itself (%s); the end of %s:\n%s", p.name, p.cmd.ProcessState, p.log.Name(), strings.Join(lines[max(0, len(lines)-15):], "\n"))
 }
 
 // ready waits until url answers 200, the program dies or ctx ends.
