@@ -7,7 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
+
+// rescanFor is how long after a change the rotated files are listed at every
+// poll: a listing taken while files are renamed may miss some.
+const rescanFor = 5 * time.Second
 
 // discover finds files at the paths that the patterns match, and rotated ones
 // beside them whenever a path shows another file than before.
@@ -40,9 +45,16 @@ func (f *Follower) discover() error {
 	for path, primary := range rotated {
 		err = errors.Join(err, f.visit(path, primary))
 	}
+	now := f.o.Now()
 	for path, scan := range changed {
 		if scan {
-			err = errors.Join(err, f.siblings(path))
+			f.rescan[path] = now.Add(rescanFor)
+		}
+	}
+	for path, until := range f.rescan {
+		err = errors.Join(err, f.siblings(path))
+		if !now.Before(until) {
+			delete(f.rescan, path)
 		}
 	}
 	f.started = true
@@ -214,7 +226,7 @@ func (f *Follower) open(path, primary string) (ID, error) {
 // follow holds x open from now on.
 func (f *Follower) follow(x *file, fd *os.File, path string) {
 	x.f, x.Path, x.restored, x.Done = fd, path, false, false
-	x.size, x.seen, x.missed, x.quiet = x.Offset, true, 0, f.o.Now()
+	x.size, x.seen, x.missed, x.quiet = x.Offset, true, time.Time{}, f.o.Now()
 	f.work.Moved, f.work.More = true, true
 }
 

@@ -26,9 +26,10 @@ type file struct {
 	quiet time.Time
 	// restored is true until the file of an earlier run was found again.
 	restored bool
-	// seen and missed tell whether the listings of its folder show it.
+	// seen tells whether the last listing of its folder showed it, missed
+	// since when listings did not.
 	seen   bool
-	missed int
+	missed time.Time
 	// before is what had been read when a truncation was found in this poll;
 	// recovered tells that a copy of it is there to go on with.
 	before    *Position
@@ -155,8 +156,12 @@ func (f *Follower) hand(line []byte, emit func(Line)) {
 	emit(Line{Data: line})
 }
 
-// retire closes rotated and deleted files that stopped growing, and forgets
-// those that are gone from the disk.
+// retireLive is how many times longer than Idle a file at its own path stays
+// open: names with a date leave many behind that never grow again.
+const retireLive = 60
+
+// retire closes files that stopped growing, and forgets those that are gone
+// from the disk. A file that grows after all is opened again.
 func (f *Follower) retire() {
 	live := map[ID]bool{}
 	for _, id := range f.byPath {
@@ -164,7 +169,9 @@ func (f *Follower) retire() {
 	}
 	now := f.o.Now()
 	for id, x := range f.files {
-		if x.f == nil || live[id] || now.Sub(x.quiet) < f.o.Idle || x.size > x.Offset+int64(len(x.partial)) {
+		idle := now.Sub(x.quiet)
+		if x.f == nil || idle < f.o.Idle || x.size > x.Offset+int64(len(x.partial)) ||
+			live[id] && (idle < retireLive*f.o.Idle || len(x.partial) > 0) {
 			continue
 		}
 		if n := int64(len(x.partial)); n > 0 {

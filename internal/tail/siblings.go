@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
-// forgetAfter is how many listings in a row must miss a file before it counts
-// as deleted: a listing taken during a rename may show neither name.
-const forgetAfter = 3
+// forgetAfter is how long the listings of its folder must miss a file before
+// it counts as deleted: a listing taken while files are renamed may show
+// neither the old nor the new name.
+const forgetAfter = time.Minute
 
 // siblings visits the rotated files beside primary and forgets what is gone.
 func (f *Follower) siblings(primary string) error {
@@ -30,10 +32,13 @@ func (f *Follower) siblings(primary string) error {
 			continue
 		}
 		if x.seen {
-			x.missed = 0
+			x.missed = time.Time{}
 			continue
 		}
-		if x.missed++; x.missed < forgetAfter {
+		if x.missed.IsZero() {
+			x.missed = f.o.Now()
+		}
+		if f.o.Now().Sub(x.missed) < forgetAfter {
 			continue
 		}
 		if !x.Done && !x.Copy && !x.Pending {

@@ -402,12 +402,33 @@ func TestFollowerReportsAFileDeletedWhileItWasDown(t *testing.T) {
 	b.remove("app.log")
 	b.restart()
 	b.poll(2)
+	b.now = b.now.Add(forgetAfter - time.Second)
+	b.poll(1)
 	b.wantLost(0, 0)
+	b.now = b.now.Add(time.Second)
 	b.poll(1)
 	b.wantLost(1, 0)
 	if got := b.f.Positions(); len(got) != 0 {
 		t.Errorf("still knows %v", got)
 	}
+}
+
+func TestFollowerWaitsForAFileThatAListingMissed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{FromStart: true})
+	b.write("app.log", "1\n")
+	b.poll(1)
+	b.rename("app.log", "elsewhere")
+	b.restart()
+	b.now = b.now.Add(forgetAfter)
+	b.poll(5)
+	b.rename("elsewhere", "app.log.1")
+	b.write("app.log.1", "2\n")
+	b.poll(1)
+	b.now = b.now.Add(forgetAfter)
+	b.poll(1)
+	b.want("1", "2")
+	b.wantLost(0, 0)
 }
 
 func TestFollowerClosesRotatedFilesAndNeverReadsThemAgain(t *testing.T) {
@@ -434,6 +455,35 @@ func TestFollowerClosesRotatedFilesAndNeverReadsThemAgain(t *testing.T) {
 	b.write("app.log.2", "very late writer\n")
 	b.poll(2)
 	b.want("very late writer")
+	b.wantLost(0, 0)
+}
+
+func TestFollowerClosesFilesThatRestAndOpensThemAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{Patterns: []string{"*.log"}})
+	b.write("a.log", "")
+	b.write("b.log", "half")
+	b.poll(1)
+	b.now = b.now.Add(retireLive*DefaultIdle - time.Second)
+	b.poll(1)
+	if b.sum.Files != 2 {
+		t.Errorf("got %d files open just before the time, want 2", b.sum.Files)
+	}
+	b.now = b.now.Add(time.Second)
+	b.poll(1)
+	if b.sum.Files != 1 {
+		t.Errorf("got %d files open, want the one that waits for a newline", b.sum.Files)
+	}
+	b.write("a.log", "1\n")
+	b.write("b.log", " whole\n")
+	b.poll(1)
+	b.now = b.now.Add(retireLive * DefaultIdle)
+	b.poll(1)
+	b.write("a.log", "2\n")
+	b.rename("a.log", "a.log.1")
+	b.write("a.log", "3\n")
+	b.poll(2)
+	b.want("1", "half whole", "2", "3")
 	b.wantLost(0, 0)
 }
 
