@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -52,7 +54,7 @@ func declareUp(flags *flagSet) *upFlags {
 	f := &upFlags{log: &promslog.Config{}}
 	f.checklist = flags.Flag("checklist", "Your checklist: only what differs from the default. None: the default itself.").
 		PlaceHolder("FILE").String()
-	f.lang = flags.Flag("lang", "Language of the page and of alerts.").Default("en").Enum(checklist.Languages()...)
+	f.lang = flags.Flag("lang", "Language of the page and of alerts: en or ko.").Default("en").HintOptions(checklist.Languages()...).String()
 	f.targets = flags.Flag("target", "An exporter to scrape; may be repeated.").
 		Default("127.0.0.1:19400").PlaceHolder("HOST:PORT").Strings()
 	f.job = flags.Flag("job", "Label job of the exporters; the checklist's selector of the source must match it.").
@@ -75,6 +77,9 @@ func declareUp(flags *flagSet) *upFlags {
 
 // options reads the checklist and renders it.
 func (f *upFlags) options() (stack.Options, error) {
+	if known := checklist.Languages(); !slices.Contains(known, *f.lang) {
+		return stack.Options{}, fmt.Errorf("--lang=%s: want one of %s", *f.lang, strings.Join(known, ", "))
+	}
 	c, err := loadChecklist(*f.checklist)
 	if err != nil {
 		return stack.Options{}, err
