@@ -87,8 +87,12 @@ func (p *pids) last() int {
 	return p.all[len(p.all)-1]
 }
 
+// impatient is for tests in which a worker is to be found hanging; the others
+// wait longer than a busy machine takes.
+func impatient(o *DriverOptions) { o.StallAfter, o.StartTimeout = 2*time.Second, 2*time.Second }
+
 // newRig starts a Driver; control is the stub's control file.
-func newRig(t *testing.T, lib, control string) *rig {
+func newRig(t *testing.T, lib, control string, options ...func(*DriverOptions)) *rig {
 	t.Helper()
 	r := &rig{t: t, control: filepath.Join(t.TempDir(), "control"), log: &logBuffer{}, pids: &pids{}}
 	r.set(control)
@@ -96,13 +100,17 @@ func newRig(t *testing.T, lib, control string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.driver = NewDriver(slog.New(slog.NewTextHandler(r.log, nil)), DriverOptions{
+	o := DriverOptions{
 		Command:      []string{"env", workerVariable + "=" + lib, "NVML_STUB_CONTROL=" + r.control, "GORACE=atexit_sleep_ms=0", self},
 		Interval:     workerInterval,
-		StallAfter:   2 * time.Second,
-		StartTimeout: 2 * time.Second,
+		StallAfter:   15 * time.Second,
+		StartTimeout: 15 * time.Second,
 		RetryAfter:   50 * time.Millisecond,
-	})
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	r.driver = NewDriver(slog.New(slog.NewTextHandler(r.log, nil)), o)
 	start := r.driver.start
 	r.driver.start = func(argv []string) (process, error) {
 		p, err := start(argv)
@@ -443,7 +451,7 @@ func TestHungGPULeavesTheOtherFresh(t *testing.T) {
 
 func TestStalledWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, stubLibrary(t), "gpus 1")
+	r := newRig(t, stubLibrary(t), "gpus 1", impatient)
 	r.until("gpu read", func(s Snapshot) bool { return state(s, "GPU-stub-0") == OK })
 	first := r.pids.last()
 	r.set("gpus 1\nhang 0")
@@ -457,7 +465,7 @@ func TestStalledWorkerIsReplaced(t *testing.T) {
 
 func TestHangingInitIsEnded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, stubLibrary(t), "hang_init 1")
+	r := newRig(t, stubLibrary(t), "hang_init 1", impatient)
 	r.until("a new worker", func(s Snapshot) bool { return s.Restarts > 0 })
 	r.set("")
 	r.until("readings", both)

@@ -74,6 +74,7 @@ type worker struct {
 	interval time.Duration
 	end      context.CancelCauseFunc
 	slots    map[int]*slot
+	over     bool // the last frame is out
 }
 
 // slot is what is known about the GPU at one index.
@@ -102,9 +103,16 @@ func (w *worker) farewell(cause error) error {
 // errOutOfDate ends a worker that a new one should replace at once.
 var errOutOfDate = errors.New("look at the machine anew")
 
+// errOver is what a GPU's goroutine meets after the last frame.
+var errOver = errors.New("the worker has said its last frame")
+
 func (w *worker) send(f frame) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.over {
+		return errOver
+	}
+	w.over = f.Kind == kindDown
 	if err := w.out.Encode(f); err != nil {
 		return fmt.Errorf("write to the parent: %w", err)
 	}
