@@ -16,8 +16,8 @@ func runRender(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	file := flags.Flag("checklist", "Your checklist: only what differs from the default. None: the default itself.").
 		PlaceHolder("FILE").String()
 	out := flags.Flag("out", "Folder to write into; made when it is missing.").Default(".").PlaceHolder("DIR").String()
-	lang := flags.Flag("lang", "Language of texts in alerts, messages and boards.").
-		Default("en").Enum(checklist.Languages()...)
+	lang := flags.Flag("lang", "Language of texts in alerts, messages and boards: en or ko.").
+		Default("en").HintOptions(checklist.Languages()...).String()
 	if code, done := flags.parse(args); done {
 		return code
 	}
@@ -27,10 +27,14 @@ func runRender(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	files, err := render.All(c, render.Options{Lang: *lang})
 	if err != nil {
+		return fail(stderr, exitMisuse, fmt.Errorf("--lang=%s: %w", *lang, err))
+	}
+	w := newWriter(*out)
+	changes, err := w.plan(files)
+	if err != nil {
 		return fail(stderr, exitMisuse, err)
 	}
-	changes, err := writeAll(*out, files)
-	if err != nil {
+	if err := w.apply(changes); err != nil {
 		return fail(stderr, exitUnmeasured, err)
 	}
 	for _, ch := range changes {

@@ -32,36 +32,35 @@ type writer struct {
 	rename func(from, to string) error
 }
 
-// writeAll makes the rendered folders below out hold exactly files, beside
-// whatever was written by hand, and says what changed.
-func writeAll(out string, files []render.File) ([]change, error) {
-	return writer{out: out, rename: os.Rename}.write(files)
-}
+// newWriter writes below out.
+func newWriter(out string) writer { return writer{out: out, rename: os.Rename} }
 
-func (w writer) write(files []render.File) ([]change, error) {
-	changes, err := w.plan(files)
-	if err != nil || len(changes) == 0 {
-		return nil, err
+// apply makes the changes, or none of them.
+func (w writer) apply(changes []change) error {
+	if len(changes) == 0 {
+		return nil
 	}
 	if err := os.MkdirAll(w.out, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	stage, err := os.MkdirTemp(w.out, ".genaictl-render-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	err = w.swap(stage, changes)
 	if removed := os.RemoveAll(stage); err == nil && removed != nil {
 		err = removed
 	}
 	if err != nil {
-		return nil, fmt.Errorf("render into %s: %w", w.out, err)
+		return fmt.Errorf("render into %s: %w", w.out, err)
 	}
-	return changes, nil
+	return nil
 }
 
-// plan compares and touches nothing. A file that was not rendered is never
-// overwritten or removed.
+// plan is what must change for the rendered folders to hold exactly files,
+// beside whatever was written by hand. It touches nothing. A file that was not
+// rendered is never overwritten or removed: where one is in the way, the
+// errors say so.
 func (w writer) plan(files []render.File) ([]change, error) {
 	var changes []change
 	var problems []error
