@@ -24,8 +24,8 @@ type spark struct {
 	Path string
 	// Limits are the heights of the thresholds.
 	Limits []string
-	// Last is the end of the line.
-	LastX, LastY string
+	// Last is the d attribute of a dot at its end.
+	Last string
 	// Span is set where the line is shorter than an hour and drawn wider.
 	Span string
 	Text string
@@ -78,8 +78,8 @@ func newSpark(r Row, at time.Time) spark {
 			command = "M"
 		}
 		before = p.At
-		out.LastX, out.LastY = x(p.At), y(p.Value)
-		fmt.Fprintf(&path, "%s%s %s", command, out.LastX, out.LastY)
+		fmt.Fprintf(&path, "%s%s %s", command, x(p.At), y(p.Value))
+		out.Last = fmt.Sprintf("M%s %sh0", x(p.At), y(p.Value))
 	}
 	out.Path = path.String()
 	for _, l := range r.Levels {

@@ -143,6 +143,8 @@ func Run(ctx context.Context, o Options, onListen func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
+	o.Logger.Info("watching", "targets", o.Targets, "checks", len(o.Checklist.Checks()), "scrape_interval", o.ScrapeInterval,
+		"storage_path", s.dir.path, "retention", o.Retention)
 	handler, err := s.handler()
 	if err == nil {
 		err = serve(ctx, serving{listener: listener, handler: handler, flags: o.Web, logger: o.Logger}, onListen)

@@ -45,8 +45,11 @@ type sectionView struct {
 
 type rowView struct {
 	seriesView
-	Check, Title, Normal string
-	Spark                spark
+	Check, Title string
+	// Normals are the thresholds as what is still good, Normal all of them.
+	Normals []string
+	Normal  string
+	Spark   spark
 	// Count is how many series there are, Others those after the worst, Hidden
 	// how many of them are not listed.
 	Count, Hidden int
@@ -94,7 +97,7 @@ func (v viewer) view(b *Board) view {
 	out.Summary = strings.Join(parts, " · ")
 	for _, a := range b.Alerts {
 		s := Series{Labels: a.Labels, State: a.State, Severity: checklist.Severity(a.Severity), Since: a.Since, Recovering: a.Recovering}
-		av := v.series(s, "", b.At)
+		av := v.series(s, Row{}, b.At)
 		if a.State == Breached {
 			av.State = v.words.Firing
 		}
@@ -121,30 +124,31 @@ func (v viewer) view(b *Board) view {
 }
 
 func (v viewer) row(r Row, at time.Time) rowView {
-	out := rowView{Check: r.Check, Title: r.Title, Normal: normal(r), Count: len(r.Series), Spark: newSpark(r, at)}
+	out := rowView{Check: r.Check, Title: r.Title, Normals: v.normals(r), Count: len(r.Series), Spark: newSpark(r, at)}
+	out.Normal = strings.Join(out.Normals, " / ")
 	worst, ok := r.Worst()
 	if !ok {
 		out.seriesView = seriesView{Value: nothing, Since: nothing, State: v.words.NoData, Class: string(NoData)}
 		return out
 	}
-	out.seriesView = v.series(worst, r.Unit, at)
+	out.seriesView = v.series(worst, r, at)
 	for i, s := range r.Series[1:] {
 		if i == seriesShown-1 {
 			out.Hidden = len(r.Series) - seriesShown
 			break
 		}
-		out.Others = append(out.Others, v.series(s, r.Unit, at))
+		out.Others = append(out.Others, v.series(s, r, at))
 	}
 	return out
 }
 
-func (v viewer) series(s Series, unit checklist.Unit, at time.Time) seriesView {
+func (v viewer) series(s Series, of Row, at time.Time) seriesView {
 	out := seriesView{
 		Value: nothing, Where: clean(where(s.Labels)), State: v.words.state(s.State), Since: nothing,
 		Class: string(s.State), Recovering: s.Recovering,
 	}
 	if !math.IsNaN(s.Value) {
-		out.Value = unit.Format(s.Value)
+		out.Value = v.value(s.Value, of)
 	}
 	if s.Severity != "" {
 		out.Severity = v.words.severity(string(s.Severity))
@@ -192,20 +196,32 @@ func (v viewer) since(t, at time.Time) string {
 	return fmt.Sprintf("%s (%s)", t.Format(layout), model.Duration(age))
 }
 
-// normal are the thresholds of a row as what is still good.
-func normal(r Row) string {
+// value is a value in the row's unit. A check of a state has a title that is
+// true when all is well, so its value is yes or no.
+func (v viewer) value(value float64, r Row) string {
+	if r.Unit != checklist.State {
+		return r.Unit.Format(value)
+	}
+	if r.Level().Breached(value) {
+		return v.words.No
+	}
+	return v.words.Yes
+}
+
+// normals are the thresholds of a row as what is still good.
+func (v viewer) normals(r Row) []string {
+	if r.Unit == checklist.State {
+		return []string{v.words.Yes}
+	}
 	var out []string
 	for _, l := range r.Levels {
 		sign := "≤ "
-		switch {
-		case r.Unit == checklist.State:
-			sign = "= "
-		case l.Bad == checklist.Below:
+		if l.Bad == checklist.Below {
 			sign = "≥ "
 		}
 		out = append(out, sign+r.Unit.Format(l.Threshold))
 	}
-	return strings.Join(out, " / ")
+	return out
 }
 
 // where are labels for people: values with their names, without braces.

@@ -10,7 +10,7 @@ type words struct {
 	SentTo, Heartbeat, NoHeartbeat                               string
 	Targets, Target, Health, LastScrape, Up, Down, Unknown       string
 	Series, More, Pause, Resume, Forms, SkipTo, Limit, NoHistory string
-	Critical, Warning, Info                                      string
+	Critical, Warning, Info, Yes, No                             string
 }
 
 func wordsOf(lang string) words {
@@ -30,8 +30,8 @@ func english() words {
 		Firing: "firing", Resolved: "resolved", Delivered: "delivered", Failed: "not delivered", Waiting: "on its way",
 		SentTo: "Alerts are sent to the Alertmanager at", Heartbeat: "Dead man's switch: last sent", NoHeartbeat: "Dead man's switch: not sent yet.",
 		Targets: "Targets", Target: "Target", Health: "Health", LastScrape: "Last scrape", Up: "up", Down: "down", Unknown: "not scraped yet",
-		Series: "series", More: "more", Pause: "stop refreshing", Resume: "refresh again", Forms: "The same as", SkipTo: "Skip to the checklist", Limit: "threshold", NoHistory: "no history",
-		Critical: "critical", Warning: "warning", Info: "info",
+		Series: "%d series", More: "%d more", Pause: "stop refreshing", Resume: "refresh again", Forms: "The same as", SkipTo: "Skip to the checklist", Limit: "threshold", NoHistory: "no history",
+		Critical: "critical", Warning: "warning", Info: "info", Yes: "yes", No: "no",
 	}
 }
 
@@ -45,8 +45,8 @@ func korean() words {
 		Firing: "발생", Resolved: "해소", Delivered: "전달됨", Failed: "전달 실패", Waiting: "전달 중",
 		SentTo: "경보를 보내는 Alertmanager:", Heartbeat: "생존 신호(dead man's switch): 마지막 전송", NoHeartbeat: "생존 신호(dead man's switch): 아직 보내지 않았습니다.",
 		Targets: "수집 대상", Target: "대상", Health: "상태", LastScrape: "마지막 수집", Up: "정상", Down: "응답 없음", Unknown: "아직 수집 전",
-		Series: "개 시계열", More: "개 더 있음", Pause: "자동 새로 고침 끄기", Resume: "자동 새로 고침 켜기", Forms: "다른 형식", SkipTo: "점검표로 건너뛰기", Limit: "기준", NoHistory: "이력 없음",
-		Critical: "심각", Warning: "경고", Info: "정보",
+		Series: "시계열 %d개", More: "%d개 더 있음", Pause: "자동 새로 고침 끄기", Resume: "자동 새로 고침 켜기", Forms: "다른 형식", SkipTo: "점검표로 건너뛰기", Limit: "기준", NoHistory: "이력 없음",
+		Critical: "심각", Warning: "경고", Info: "정보", Yes: "예", No: "아니요",
 	}
 }
 
