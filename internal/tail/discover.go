@@ -3,6 +3,7 @@ package tail
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ func (f *Follower) discover() error {
 	paths, err := f.glob()
 	primaries, rotated := partition(paths)
 	changed := map[string]bool{}
-	for path := range primaries {
+	for _, path := range slices.Sorted(maps.Keys(primaries)) {
 		moved, lerr := f.look(path)
 		err = errors.Join(err, lerr)
 		changed[path] = moved || !f.started
@@ -42,8 +43,8 @@ func (f *Follower) discover() error {
 			rotated[x.Path] = x.Primary
 		}
 	}
-	for path, primary := range rotated {
-		err = errors.Join(err, f.visit(path, primary))
+	for _, path := range slices.Sorted(maps.Keys(rotated)) {
+		err = errors.Join(err, f.visit(path, rotated[path]))
 	}
 	now := f.o.Now()
 	for path, scan := range changed {
@@ -51,9 +52,9 @@ func (f *Follower) discover() error {
 			f.rescan[path] = now.Add(rescanFor)
 		}
 	}
-	for path, until := range f.rescan {
+	for _, path := range slices.Sorted(maps.Keys(f.rescan)) {
 		err = errors.Join(err, f.siblings(path))
-		if !now.Before(until) {
+		if !now.Before(f.rescan[path]) {
 			delete(f.rescan, path)
 		}
 	}

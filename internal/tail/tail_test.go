@@ -431,6 +431,44 @@ func TestFollowerWaitsForAFileThatAListingMissed(t *testing.T) {
 	b.wantLost(0, 0)
 }
 
+func TestFollowerListsAgainWhatOneListingMissed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	b.write("app.log", "")
+	b.poll(1)
+	b.rename("app.log", "app.log.2")
+	b.write("between names", "middle\n")
+	b.write("app.log", "new\n")
+	b.poll(1)
+	b.now = b.now.Add(rescanFor)
+	b.rename("between names", "app.log.1")
+	b.poll(1)
+	b.want("new", "middle")
+	b.write("app.log.3", "nothing rotated\n")
+	b.poll(1)
+	b.want()
+}
+
+func TestFollowerKnowsAnInodeThatWasGivenToAnotherFile(t *testing.T) {
+	t.Parallel()
+	for _, done := range []bool{true, false} {
+		b := newBench(t, Options{})
+		b.write("app.log", "1\n2\n3\n")
+		info, err := os.Stat(b.path("app.log"))
+		b.must(err)
+		id, _ := identify(info)
+		b.open([]Position{{ID: id, Primary: b.path("app.log"), Path: b.path("app.log.1"), Offset: 4, Done: done,
+			Head: Span{Len: 4, Sum: 1}, Tail: Span{Len: 4, Sum: 1}}}, true)
+		b.poll(1)
+		b.want("1", "2", "3")
+		if done {
+			b.wantLost(0, 0)
+		} else {
+			b.wantLost(1, 0)
+		}
+	}
+}
+
 func TestFollowerClosesRotatedFilesAndNeverReadsThemAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{Patterns: []string{"app.log*"}})
