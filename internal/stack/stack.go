@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
 
@@ -63,8 +64,8 @@ func (o Options) Validate() error {
 	if len(o.Targets) == 0 {
 		bad("target", "at least one exporter is needed")
 	}
-	if o.Job == "" {
-		bad("job", "must not be empty; the checklist's selectors find the exporter by it")
+	if reason := o.jobFault(); reason != "" {
+		bad("job="+o.Job, "%s", reason)
 	}
 	if o.ScrapeInterval < 100*time.Millisecond || o.ScrapeInterval > 5*time.Minute {
 		bad("scrape.interval="+o.ScrapeInterval.String(), "must be between 100ms and 5m: Prometheus takes older samples for gone")
@@ -89,6 +90,31 @@ func (o Options) Validate() error {
 	}
 	problems = append(problems, webFaults(o.Web)...)
 	return errors.Join(problems...)
+}
+
+// ownSource is the source that the targets are.
+const ownSource = "genai_exporter"
+
+// jobFault finds a job that the rules would not find: everything would be
+// without data.
+func (o Options) jobFault() string {
+	if o.Job == "" {
+		return "must not be empty; the checklist's selectors find the exporter by it"
+	}
+	selector := o.Checklist.Selectors[ownSource]
+	if selector == "" {
+		return ""
+	}
+	matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector("{" + selector + "}")
+	if err != nil {
+		return fmt.Sprintf("the checklist's selectors.%s cannot be read: %v", ownSource, err)
+	}
+	for _, m := range matchers {
+		if m.Name == "job" && !m.Matches(o.Job) {
+			return fmt.Sprintf("the checklist's selectors.%s, %s, does not match this job; change one of them", ownSource, m)
+		}
+	}
+	return ""
 }
 
 func targetFault(t string) string {

@@ -128,6 +128,7 @@ absent_for: 10m
 sources: {gpu: [genai_exporter], inference: [], cost: []}
 checks:
   gpu_temperature: {%s, for: 1s, keep_firing_for: 0s}
+  exporter_down: {for: 1s, keep_firing_for: 0s}
 routing:
   group_wait: 1s
   group_interval: 1s
@@ -318,5 +319,28 @@ func TestHotGPUPagesAndResolves(t *testing.T) {
 	}
 	if err := r.stop(); err != nil {
 		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestDeadExporterIsBreachedAndItsValuesAreGone(t *testing.T) {
+	t.Parallel()
+	gpu, phone := newFakeExporter(t, "n1"), newPhone(t)
+	r := startStack(t, quickOptions(t, fmt.Sprintf(quickChecklist, "warning: 80", phone.URL), gpu.URL))
+	eventually(t, "the value", func() bool { return r.check("gpu_temperature").State == OK })
+	gpu.Close()
+	eventually(t, "the dead exporter", func() bool { return r.check("exporter_down").State == Breached })
+	eventually(t, "no data", func() bool {
+		c := r.check("gpu_temperature")
+		return c.State == NoData && c.Value == nil
+	})
+	eventually(t, "the page", func() bool {
+		_, ok := phone.find(func(m message) bool { return m.Receiver == "page" && m.Common["alertname"] == "ExporterDown" })
+		return ok
+	})
+	if targets := r.json().Targets; len(targets) != 1 || targets[0].Health != "down" || targets[0].Error == "" {
+		t.Errorf("targets: got %+v", targets)
+	}
+	if page := r.get("/"); !strings.Contains(page, "no data") || !strings.Contains(page, `class="health-down"`) {
+		t.Error("the page does not show it")
 	}
 }

@@ -199,7 +199,8 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		{"interval-short", func(o *Options) { o.ScrapeInterval = 99 * time.Millisecond }, "--scrape.interval=99ms"},
 		{"interval-long", func(o *Options) { o.ScrapeInterval = 5*time.Minute + 1 }, "--scrape.interval=5m"},
 		{"retention", func(o *Options) { o.Retention = 2*time.Hour - 1 }, "--storage.retention="},
-		{"job", func(o *Options) { o.Job = "" }, "--job: must not be empty"},
+		{"job", func(o *Options) { o.Job = "" }, "--job=: must not be empty"},
+		{"job-unknown-to-the-rules", func(o *Options) { o.Job = "node" }, "--job=node: the checklist's selectors.genai_exporter, job=~\".*genai.*\", does not match"},
 		{"storage", func(o *Options) { o.StoragePath = "" }, "--storage.path: must not be empty"},
 		{"am-secret", func(o *Options) { o.AlertmanagerURL = parse("http://u:s3cr3t@a:9093") }, "--alertmanager.url: credentials do not belong"},
 		{"am-scheme", func(o *Options) { o.AlertmanagerURL = parse("ftp://a") }, "--alertmanager.url: want http"},
@@ -224,6 +225,36 @@ func TestValidateNamesTheFlag(t *testing.T) {
 				t.Errorf("Run: got %v", run)
 			}
 		})
+	}
+}
+
+func TestBasicAuthenticationIsTheToolkits(t *testing.T) {
+	t.Parallel()
+	gpu, phone := newFakeExporter(t, "n1"), newPhone(t)
+	o := quickOptions(t, fmt.Sprintf(quickChecklist, "warning: 80", phone.URL), gpu.URL)
+	file := filepath.Join(t.TempDir(), "web.yml")
+	// The hash is that of "correct horse".
+	conf := "basic_auth_users: {ops: $2a$04$QMysAi3UrFmhD3TvwdGUw.pwrXFtxIo65Ll/Lqoyz5/o7fVpBRbqK}\n"
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.Web.WebConfigFile = &file
+	r := startStack(t, o)
+	for password, want := range map[string]int{"": 401, "wrong": 401, "correct horse": 200} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/checklist.txt", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if password != "" {
+			req.SetBasicAuth("ops", password)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil || resp.StatusCode != want {
+			t.Errorf("password %q: got %d (%v), want %d", password, resp.StatusCode, err, want)
+		}
 	}
 }
 

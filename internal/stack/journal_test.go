@@ -1,0 +1,135 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/common/model"
+)
+
+// firing is an alert of a check that fires, or that was over at end.
+func firing(check, gpu string, end time.Time) *alert.Alert {
+	return &alert.Alert{Alert: model.Alert{
+		Labels:   model.LabelSet{"alertname": "A", "check": model.LabelValue(check), "gpu": model.LabelValue(gpu)},
+		StartsAt: time.Unix(1, 0), EndsAt: end,
+	}}
+}
+
+func newTestJournal() *journal {
+	return newJournal(slog.New(slog.DiscardHandler), func() time.Time { return time.Unix(1000, 0) })
+}
+
+// told are the notifications of a journal in short, the newest first.
+func told(j *journal) string {
+	notices, _ := j.last()
+	var out []string
+	for _, n := range notices {
+		s := fmt.Sprintf("%s %s %d", n.Receiver, n.Status, len(n.Alerts))
+		for _, d := range n.Deliveries {
+			s += " " + d.Via + "=" + d.Status
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, "; ")
+}
+
+func TestJournalJoinsNoteAndDelivery(t *testing.T) {
+	t.Parallel()
+	fires := batch{receiver: "page", group: "g", alerts: []*alert.Alert{firing("c", "0", time.Time{})}}
+	over := batch{receiver: "page", group: "g", alerts: []*alert.Alert{firing("c", "0", time.Unix(2, 0))}}
+	ok, no := Delivery{Via: "webhook", Status: delivered}, Delivery{Via: "webhook", Status: failed, Detail: "x"}
+	type step = func(*journal)
+	note := func(b batch) step { return func(j *journal) { j.note(b, []string{"webhook"}) } }
+	send := func(b batch, d Delivery) step { return func(j *journal) { j.delivered(b, d) } }
+	tests := []struct {
+		name  string
+		steps []step
+		want  string
+	}{
+		{"note-first", []step{note(fires), send(fires, ok)}, "page firing 1 webhook=delivered"},
+		{"delivery-first", []step{send(fires, ok), note(fires)}, "page firing 1 webhook=delivered"},
+		{"on-its-way", []step{note(fires)}, "page firing 1 webhook=waiting"},
+		{"retried", []step{note(fires), send(fires, no), send(fires, no), send(fires, ok)}, "page firing 1 webhook=delivered"},
+		{"repeated", []step{note(fires), send(fires, ok), note(fires), send(fires, ok)}, "page firing 1 webhook=delivered; page firing 1 webhook=delivered"},
+		{"repeated-delivery-first", []step{note(fires), send(fires, ok), send(fires, ok), note(fires)}, "page firing 1 webhook=delivered; page firing 1 webhook=delivered"},
+		{"resolved", []step{note(fires), send(fires, no), note(over), send(over, ok)}, "page resolved 1 webhook=delivered; page firing 1 webhook=failed"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			j := newTestJournal()
+			for _, s := range tc.steps {
+				s(j)
+			}
+			if got := told(j); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestJournalKeepsTheLastAndNotTheHeartbeat(t *testing.T) {
+	t.Parallel()
+	j := newTestJournal()
+	for i := range journalSize + 3 {
+		j.note(batch{receiver: fmt.Sprint(i), group: "g", alerts: []*alert.Alert{firing("c", "0", time.Time{})}}, nil)
+		j.note(batch{receiver: "dead_man", group: "w", alerts: []*alert.Alert{firing(watchdogCheck, "", time.Time{})}}, nil)
+	}
+	notices, heartbeat := j.last()
+	if len(notices) != journalSize || notices[0].Receiver != "52" || notices[journalSize-1].Receiver != "3" {
+		t.Errorf("got %d, %s to %s", len(notices), notices[0].Receiver, notices[len(notices)-1].Receiver)
+	}
+	if heartbeat == nil || heartbeat.Receiver != "dead_man" {
+		t.Errorf("heartbeat: got %+v", heartbeat)
+	}
+}
+
+func TestFailureKeepsTheURLSecret(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"request", &url.Error{Op: "Post", URL: "https://hooks.example/s3cr3t", Err: errors.New("connection refused")}, "connection refused"},
+		{"wrapped", fmt.Errorf("a: %w", &url.Error{Op: "Post", URL: "https://hooks.example/s3cr3t", Err: errors.New("EOF")}), "EOF"},
+		{"text", errors.New(`unsupported protocol in "https://u:s3cr3t@h/x?y=z" found`), `unsupported protocol in "<redacted>" found`},
+		{"file", fmt.Errorf("read url_file: %w", &fs.PathError{Op: "open", Path: "/secrets/page", Err: fs.ErrNotExist}), "secret file /secrets/page: file does not exist"},
+		{"status", errors.New("unexpected status code 503: try later"), "unexpected status code 503: try later"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if got := failureOf(tc.err); got != tc.want || strings.Contains(got, "s3cr3t") {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestQuietLogsWarningsOnly(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "w", slog.LevelDebug: "diw", slog.LevelError: ""} {
+		out := &buffer{}
+		plain := slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})
+		l := quietly(slog.New(plain)).With("a", "b").WithGroup("g")
+		l.Debug("d")
+		l.Info("i")
+		l.Warn("w")
+		var got string
+		for _, m := range []string{"d", "i", "w"} {
+			if strings.Contains(out.String(), "msg="+m+" ") || strings.Contains(out.String(), "msg="+m+"\n") {
+				got += m
+			}
+		}
+		if got != want {
+			t.Errorf("at level %s: got %q, want %q", level, got, want)
+		}
+	}
+}
