@@ -103,14 +103,12 @@ func NewRequestLog(logger *slog.Logger, o RequestLogOptions) (*RequestLog, error
 		o.Config = &config.Config{}
 	}
 	r := &RequestLog{logger: logger, o: o, totals: &totals{}, dirty: true}
-	resume := false
 	if o.StateDir != "" {
-		var err error
-		if resume, err = r.restore(); err != nil {
+		if err := r.restore(); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.configure(o.Config, resume); err != nil {
+	if err := r.configure(o.Config); err != nil {
 		return nil, errors.Join(err, r.closeStore())
 	}
 	r.publish(time.Time{})
@@ -118,9 +116,9 @@ func NewRequestLog(logger *slog.Logger, o RequestLogOptions) (*RequestLog, error
 }
 
 // restore opens the state directory and takes the totals from it.
-func (r *RequestLog) restore() (resume bool, err error) {
+func (r *RequestLog) restore() (err error) {
 	if r.store, err = openStore(r.o.StateDir); err != nil {
-		return false, err
+		return err
 	}
 	t, err := r.store.load(r.o.Now())
 	switch {
@@ -128,11 +126,11 @@ func (r *RequestLog) restore() (resume bool, err error) {
 		r.discarded = true
 		r.logger.Error("state file set aside, counters start at 0", "err", err)
 	case err != nil:
-		return false, errors.Join(err, r.closeStore())
+		return errors.Join(err, r.closeStore())
 	case t != nil:
-		r.totals, resume = t, true
+		r.totals = t
 	}
-	return resume, nil
+	return nil
 }
 
 func (r *RequestLog) closeStore() error {
@@ -144,21 +142,20 @@ func (r *RequestLog) closeStore() error {
 
 // configure builds the groups of c. Groups go on from the positions in the
 // totals; groups without any start as at a first start.
-func (r *RequestLog) configure(c *config.Config, resume bool) error {
+func (r *RequestLog) configure(c *config.Config) error {
 	for _, g := range r.groups {
 		g.counts.Positions = g.follower.Positions()
 	}
 	var groups []*follow
 	for i := range c.RequestLogs {
 		g := &c.RequestLogs[i]
-		known := slices.IndexFunc(r.totals.Groups, func(x *group) bool { return x.Name == g.Name })
-		var positions []tail.Position
-		if known >= 0 {
-			positions = r.totals.Groups[known].Positions
+		var known group
+		if i := slices.IndexFunc(r.totals.Groups, func(x *group) bool { return x.Name == g.Name }); i >= 0 {
+			known = *r.totals.Groups[i]
 		}
 		f, err := tail.New(tail.Options{
 			Patterns: g.Files, FromStart: g.Start == config.StartBeginning, MaxLine: g.MaxLineBytes, Now: r.o.Now,
-		}, positions, resume && known >= 0)
+		}, known.Positions, known.Files)
 		if err != nil {
 			return fmt.Errorf("request log %q: %w", g.Name, err)
 		}
@@ -193,7 +190,7 @@ func (r *RequestLog) configure(c *config.Config, resume bool) error {
 func (r *RequestLog) Reload(c *config.Config) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.configure(c, true)
+	return r.configure(c)
 }
 
 // Name is requestlog.
@@ -245,6 +242,7 @@ func (r *RequestLog) poll(g *follow) (more bool) {
 	if p.Gaps > 0 {
 		r.logger.Warn("request log has a gap", "group", g.cfg.Name, "gaps", p.Gaps, "lost_bytes", p.Lost)
 	}
+	g.counts.Files = g.cfg.Files
 	g.counts.Gaps += uint64(p.Gaps)
 	g.counts.Lost += uint64(p.Lost)
 	g.live = groupLive{name: g.cfg.Name, lag: p.Lag, files: p.Files, readable: err == nil}

@@ -49,11 +49,13 @@ type series struct {
 // group is what was counted of the lines of one group of files, and where to
 // go on in them.
 type group struct {
-	Name      string             `json:"name"`
-	Results   [numResults]uint64 `json:"results"`
-	Lost      uint64             `json:"lost"`
-	Gaps      uint64             `json:"gaps"`
-	Positions []tail.Position    `json:"positions"`
+	Name    string             `json:"name"`
+	Results [numResults]uint64 `json:"results"`
+	Lost    uint64             `json:"lost"`
+	Gaps    uint64             `json:"gaps"`
+	// Files are the patterns that Positions belong to.
+	Files     []string        `json:"files"`
+	Positions []tail.Position `json:"positions"`
 }
 
 // totals are all counters of the request log. They are written down and

@@ -49,7 +49,11 @@ func Load(name string, data []byte) (*Config, error) {
 	c := &Config{}
 	doc := strictyaml.Decode(name, data, c)
 	c.checkModels(doc)
-	c.checkRequestLogs(doc, filepath.Dir(name))
+	dir, err := filepath.Abs(filepath.Dir(name))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	c.checkRequestLogs(doc, dir)
 	var priceErr error
 	if c.Prices.File != "" {
 		priceErr = c.Prices.load(filepath.Dir(name), doc)

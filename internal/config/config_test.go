@@ -76,7 +76,11 @@ func TestLoadFillsInDefaultsAndResolvesPaths(t *testing.T) {
 	t.Parallel()
 	c := load(t, "../../testdata/config/good-full.yaml")
 	chat, batch := c.RequestLogs[0], c.RequestLogs[1]
-	if diff := cmp.Diff(chat.Files, Strings{"/var/log/chat/*.jsonl", "../../testdata/config/relative/app.log"}); diff != "" {
+	relative, err := filepath.Abs("../../testdata/config/relative/app.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(chat.Files, Strings{"/var/log/chat/*.jsonl", relative}); diff != "" {
 		t.Errorf("files differ (-got +want):\n%s", diff)
 	}
 	if diff := cmp.Diff(chat.Fields.Duration, Strings{"took", "latency_ms"}); diff != "" {

@@ -106,7 +106,7 @@ func Reasons() []string {
 }
 
 // checkRequestLogs validates the groups; relative paths start at dir, the
-// directory of the configuration.
+// directory of the configuration, and become absolute: offsets are kept by path.
 func (c *Config) checkRequestLogs(doc *strictyaml.Doc, dir string) {
 	names, patterns := map[string]bool{}, map[string]string{}
 	for i := range c.RequestLogs {

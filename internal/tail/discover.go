@@ -27,7 +27,7 @@ func (f *Follower) discover() error {
 	for _, path := range slices.Sorted(maps.Keys(primaries)) {
 		moved, lerr := f.look(path)
 		err = errors.Join(err, lerr)
-		changed[path] = moved || !f.started
+		changed[path] = moved || f.first(path)
 	}
 	for path := range f.byPath {
 		if !primaries[path] {
@@ -233,7 +233,7 @@ func (f *Follower) follow(x *file, fd *os.File, path string) {
 
 // place decides where a file that is new at its primary path is read from.
 func (f *Follower) place(x *file, fd *os.File, size int64) error {
-	if !f.started && !f.o.FromStart {
+	if f.first(x.Primary) && !f.o.FromStart {
 		return f.toEnd(x, fd, size)
 	}
 	// An editor writes a file anew and removes the old one: the lines that

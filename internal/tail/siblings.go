@@ -75,7 +75,7 @@ func (f *Follower) visit(path, primary string) error {
 	}
 	x := f.files[id]
 	if x == nil {
-		if !f.started && (!f.o.FromStart || !f.matches(path)) {
+		if f.first(primary) && (!f.o.FromStart || !f.matches(path)) {
 			return f.remember(path, primary)
 		}
 		return f.judge(path, primary)

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -77,18 +78,21 @@ type Follower struct {
 	byPath map[string]ID
 	// rescan are the paths whose rotated files are listed until then.
 	rescan map[string]time.Time
-	// started is false until the files there at first were placed.
+	// started is false until the files there at first were placed; before are
+	// the patterns of an earlier run, whose files are not there at first.
 	started bool
+	before  []string
 	// seq numbers files in the order in which they were first seen.
 	seq  int64
 	buf  []byte
 	work Progress
 }
 
-// New makes a Follower that goes on from known positions. With resume false
-// there is no earlier run: files that exist now are placed by FromStart; files
-// that appear later are read from their beginning in both cases.
-func New(o Options, known []Position, resume bool) (*Follower, error) {
+// New makes a Follower that goes on from known positions. Files that match
+// one of before, the patterns of the run that known is from, and files that
+// appear later are read from their beginning. Files that other patterns find
+// at the first poll are placed by FromStart.
+func New(o Options, known []Position, before []string) (*Follower, error) {
 	if o.MaxLine == 0 {
 		o.MaxLine = DefaultMaxLine
 	}
@@ -106,7 +110,7 @@ func New(o Options, known []Position, resume bool) (*Follower, error) {
 			return nil, fmt.Errorf("pattern %q: %w", p, err)
 		}
 	}
-	f := &Follower{o: o, files: map[ID]*file{}, byPath: map[string]ID{}, rescan: map[string]time.Time{}, started: resume, buf: make([]byte, 256<<10)}
+	f := &Follower{o: o, files: map[ID]*file{}, byPath: map[string]ID{}, rescan: map[string]time.Time{}, before: before, buf: make([]byte, 256<<10)}
 	for _, p := range known {
 		if !f.matches(p.Primary) {
 			continue
@@ -121,13 +125,16 @@ func New(o Options, known []Position, resume bool) (*Follower, error) {
 }
 
 // matches tells whether a path is one that the patterns name.
-func (f *Follower) matches(path string) bool {
-	for _, p := range f.o.Patterns {
-		if ok, _ := filepath.Match(p, path); ok {
-			return true
-		}
-	}
-	return false
+func (f *Follower) matches(path string) bool { return matchAny(f.o.Patterns, path) }
+
+// first tells whether the rules of a first start hold for path now.
+func (f *Follower) first(path string) bool { return !f.started && !matchAny(f.before, path) }
+
+func matchAny(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, _ := filepath.Match(p, path) // New refused bad patterns
+		return ok || p == path
+	})
 }
 
 // Poll looks for files, reads what is new and hands it out line by line. The

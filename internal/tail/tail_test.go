@@ -32,7 +32,7 @@ func newBench(t *testing.T, o Options) *bench {
 		b.o.Patterns[i] = filepath.Join(b.dir, p)
 	}
 	b.o.Now = func() time.Time { return b.now }
-	b.open(nil, false)
+	b.open(nil, nil)
 	return b
 }
 
@@ -43,9 +43,9 @@ func (b *bench) must(err error) {
 	}
 }
 
-func (b *bench) open(known []Position, resume bool) {
+func (b *bench) open(known []Position, before []string) {
 	b.t.Helper()
-	f, err := New(b.o, known, resume)
+	f, err := New(b.o, known, before)
 	b.must(err)
 	b.f = f
 	b.t.Cleanup(func() { _ = f.Close() })
@@ -57,7 +57,7 @@ func (b *bench) restart() {
 	known := b.f.Positions()
 	b.must(Check(known))
 	b.must(b.f.Close())
-	b.open(known, true)
+	b.open(known, b.f.o.Patterns)
 }
 
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
@@ -458,7 +458,7 @@ func TestFollowerKnowsAnInodeThatWasGivenToAnotherFile(t *testing.T) {
 		b.must(err)
 		id, _ := identify(info)
 		b.open([]Position{{ID: id, Primary: b.path("app.log"), Path: b.path("app.log.1"), Offset: 4, Done: done,
-			Head: Span{Len: 4, Sum: 1}, Tail: Span{Len: 4, Sum: 1}}}, true)
+			Head: Span{Len: 4, Sum: 1}, Tail: Span{Len: 4, Sum: 1}}}, b.o.Patterns)
 		b.poll(1)
 		b.want("1", "2", "3")
 		if done {
@@ -648,9 +648,29 @@ func TestFollowerForgetsFilesOfRemovedPatterns(t *testing.T) {
 	b.wantLost(0, 0)
 }
 
+func TestFollowerPlacesFilesOfNewPatternsAsAtAFirstStart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{Patterns: []string{"a.log"}})
+	b.write("a.log", "")
+	b.poll(1)
+	b.write("b.log.1", "history\n")
+	b.write("b.log", "old\n")
+	b.write("a.log", "a\n")
+	b.o.Patterns = []string{b.path("a.log"), b.path("[b].log")}
+	b.restart()
+	b.poll(1)
+	b.want("a")
+	b.rename("b.log.1", "b.log.2")
+	b.rename("b.log", "b.log.1")
+	b.write("b.log", "new\n")
+	b.poll(2)
+	b.want("new")
+	b.wantLost(0, 0)
+}
+
 func TestNewRejectsABadPattern(t *testing.T) {
 	t.Parallel()
-	if _, err := New(Options{Patterns: []string{"/x/[a"}}, nil, false); err == nil {
+	if _, err := New(Options{Patterns: []string{"/x/[a"}}, nil, nil); err == nil {
 		t.Error("got no error")
 	}
 }
