@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,12 +139,18 @@ func (b *builder) lay(l layer) error {
 	return b.doc.Err()
 }
 
+// matchers is what may stand in braces after a metric's name; Prometheus'
+// parser has the last word in genaictl check.
+var matchers = regexp.MustCompile(`^(\w+\s*(=|!=|=~|!~)\s*"(\\.|[^"\\\n])*"(\s*,\s*\w+\s*(=|!=|=~|!~)\s*"(\\.|[^"\\\n])*")*)?$`)
+
 // checkReferences looks at the names of sections and sources that a file uses.
 func (b *builder) checkReferences(d document) {
 	known := slices.Sorted(maps.Keys(b.c.Contracts))
 	for _, id := range slices.Sorted(maps.Keys(d.Selectors)) {
 		if !slices.Contains(known, id) {
 			b.doc.Addf("selectors."+id, "unknown source%s", strictyaml.Suggest(id, known))
+		} else if !matchers.MatchString(d.Selectors[id]) {
+			b.doc.Addf("selectors."+id, "is not a list of PromQL matchers such as job=\"a\", env=~\"b|c\"")
 		}
 	}
 	for _, section := range slices.Sorted(maps.Keys(d.Sources)) {
@@ -190,6 +197,29 @@ func (b *builder) layCheck(id string, s settings) {
 	}
 	if s.MinRequests != nil {
 		into.MinRequests = s.MinRequests
+	}
+	b.checkOrder(ch, *into)
+}
+
+// checkOrder wants each level worse than the milder ones, or the worse could
+// never tell more than the milder.
+func (b *builder) checkOrder(ch Check, s settings) {
+	mildest := Level{}
+	for _, sev := range Severities() {
+		t := s.level(sev)
+		if t == nil || t.off {
+			continue
+		}
+		l := Level{sev, ch.Bad, t.value}
+		if mildest.Severity != "" && !mildest.Breached(l.Threshold) {
+			at := "checks." + ch.ID + "." + string(sev)
+			if !b.doc.Has(at) {
+				at = "checks." + ch.ID + "." + string(mildest.Severity)
+			}
+			b.doc.Addf(at, "%s %s does not lie beyond %s %s; the worse level needs the worse threshold",
+				sev, l.Bound(), mildest.Severity, mildest.Bound())
+		}
+		mildest = l
 	}
 }
 

@@ -140,7 +140,7 @@ func (r Routing) receiverFaults(rec Receiver) []string {
 				out = append(out, reason)
 			}
 		}
-		if w.URLFile != "" && r.Minor() < 26 {
+		if w.URLFile != "" && r.Minor() == 25 {
 			out = append(out, "Alertmanager below 0.26 cannot read a webhook URL from a file, and the URL is a secret; use slack or pagerduty, a loopback url, or a newer Alertmanager")
 		}
 	}

@@ -29,8 +29,9 @@ var (
 	}
 	inferenceDuration = Family{
 		Name: "genai_inference_request_duration_seconds", Type: Histogram, Labels: inferenceLabels(),
-		Help:  "Time from the arrival of a request to its last token, in seconds; requests that state no duration are not in it.",
-		Bound: inferenceBound, Origin: inferenceOrigin,
+		Buckets: durationBoundsSlice(),
+		Help:    "Time from the arrival of a request to its last token, in seconds; requests that state no duration are not in it.",
+		Bound:   inferenceBound, Origin: inferenceOrigin,
 	}
 	inferenceInputTokens = Family{
 		Name: "genai_inference_input_tokens_total", Type: Counter, Labels: inferenceLabels(),
@@ -63,6 +64,11 @@ const numBounds = 17
 // this exporter fills itself; 5 s, the checklist's P99 target, is one of them.
 func durationBounds() [numBounds]float64 {
 	return [numBounds]float64{.005, .01, .02, .05, .1, .25, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600}
+}
+
+func durationBoundsSlice() []float64 {
+	b := durationBounds()
+	return b[:]
 }
 
 // buckets counts observations per bucket, not cumulated; the last is +Inf.

@@ -123,7 +123,11 @@ func contract(families []collector.Family) []byte {
 	b.WriteString("# Code generated from collector.Families() by `make generate`. DO NOT EDIT.\n" +
 		"source: genai_exporter\ntitle: genai_exporter\nfamilies:\n")
 	for _, f := range families {
-		fmt.Fprintf(&b, "  - {name: %s, type: %s, labels: [%s]}\n", f.Name, f.Type, strings.Join(f.Labels, ", "))
+		bounds := ""
+		if len(f.Buckets) > 0 {
+			bounds = ", buckets: " + strings.ReplaceAll(fmt.Sprint(f.Buckets), " ", ", ")
+		}
+		fmt.Fprintf(&b, "  - {name: %s, type: %s, labels: [%s]%s}\n", f.Name, f.Type, strings.Join(f.Labels, ", "), bounds)
 	}
 	return b.Bytes()
 }
