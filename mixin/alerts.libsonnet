@@ -180,7 +180,7 @@ local lib = import 'lib.libsonnet';
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/inference_latency.md',
               summary: 'Inference is slow.',
             },
-            expr: '(genai:model_request_duration_seconds:p99_' + lib.text($._config.inference_latency_window) + ' > ' + lib.text($._config.inference_latency_warning) + ')\nand on (cluster, namespace, model) (genai:model_requests:rate' + lib.text($._config.inference_errors_window) + ' * ' + lib.text($._config.inference_errors_window_seconds) + ' >= ' + lib.text($._config.inference_latency_min_requests) + ')',
+            expr: '(genai:model_request_duration_seconds:p99_' + lib.text($._config.inference_latency_window) + ' > ' + lib.text($._config.inference_latency_warning) + ')\nand on (cluster, namespace, model) (genai:model_requests:rate' + lib.text($._config.inference_errors_window) + ' * ' + lib.text($._config.inference_latency_window_seconds) + ' >= ' + lib.text($._config.inference_latency_min_requests) + ')',
             'for': '0s',
             keep_firing_for: '5m',
             labels: {
