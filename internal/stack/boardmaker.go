@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/rules"
@@ -155,5 +156,5 @@ func (q engineQuerier) hour(ctx context.Context, of recorded, at time.Time, step
 }
 
 func withoutName(ls labels.Labels) labels.Labels {
-	return labels.NewBuilder(ls).Del(labels.MetricName).Labels()
+	return labels.NewBuilder(ls).Del(model.MetricNameLabel).Labels()
 }

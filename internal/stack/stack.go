@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -144,6 +145,14 @@ func urlFault(u *url.URL) string {
 	return ""
 }
 
+// reachable is an address of this machine for one that means all of them.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
+}
+
 // alerter takes alerts from the rules and brings them to people.
 type alerter interface {
 	rules.Sender
@@ -161,9 +170,9 @@ func Run(ctx context.Context, o Options, onListen func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close() //nolint:errcheck // the server has closed it, or nothing was served
+	defer listener.Close() // the server has closed it by then, or nothing was served
 	if o.ExternalURL == nil {
-		o.ExternalURL = &url.URL{Scheme: "http", Host: listener.Addr().String()}
+		o.ExternalURL = &url.URL{Scheme: "http", Host: reachable(listener.Addr())}
 	}
 	s, err := start(o)
 	if err != nil {
