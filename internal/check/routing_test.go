@@ -247,3 +247,19 @@ func writeFolder(t *testing.T, folder fstest.MapFS) string {
 	}
 	return dir
 }
+
+// TestRulesLoadInPrometheus242 uses Debian 12's promtool, the oldest that must
+// take the rules, with every level there can be.
+func TestRulesLoadInPrometheus242(t *testing.T) {
+	t.Parallel()
+	promtool := skiptest.Installed(t, "promtool", "apt-get install prometheus installs 2.42 on Debian 12")
+	for _, lang := range checklist.Languages() {
+		rules, err := filepath.Glob(filepath.Join(writeFolder(t, rendered(t, load(t, allLevels), lang)), "rules", "*.yml"))
+		if err != nil || len(rules) == 0 {
+			t.Fatalf("no rules: %v", err)
+		}
+		if out, err := exec.CommandContext(t.Context(), promtool, append([]string{"check", "rules"}, rules...)...).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
