@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grafana/regexp"
-	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/route"
 	"github.com/prometheus/common/version"
@@ -61,14 +59,14 @@ func newAPI(o Options, s *stack) apiParts {
 		p.component("api"),
 		func(context.Context) v1.RulesRetriever { return p.rules },
 		0, 0, 0, false,
-		regexp.MustCompile(`$.^`), // matches no origin
+		nil, // no origin is allowed, and none is passed on
 		func() (v1.RuntimeInfo, error) { return runtimeInfo(o, started), nil },
 		&v1.PrometheusVersion{
 			Version: version.Version, Revision: version.Revision, Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,
 		},
 		nil, nil, s.registry, s.registry, nil,
-		false, remoteapi.MessageTypes{}, false, false, false, false,
+		false, nil, false, false, false, false,
 		5*time.Minute, false, false, nil, nil,
 		v1.OpenAPIOptions{}, p.parser,
 	)
