@@ -144,8 +144,21 @@ func (w writer) read(name string) ([]byte, error) {
 // out nothing has changed yet. Then it only renames, and undoes that in
 // reverse when one rename fails.
 func (w writer) swap(stage string, changes []change) (err error) {
+	var undo []func() error
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, u := range slices.Backward(undo) {
+			err = errors.Join(err, u())
+		}
+	}()
 	for i, c := range changes {
-		if err := os.MkdirAll(filepath.Join(w.out, filepath.FromSlash(path.Dir(c.path))), 0o755); err != nil {
+		made, err := makeFolder(filepath.Join(w.out, filepath.FromSlash(path.Dir(c.path))))
+		for _, dir := range made {
+			undo = append(undo, func() error { return os.Remove(dir) })
+		}
+		if err != nil {
 			return err
 		}
 		for side, data := range map[string][]byte{"new": c.data, "old": c.old} {
@@ -157,15 +170,6 @@ func (w writer) swap(stage string, changes []change) (err error) {
 			}
 		}
 	}
-	var undo []func() error
-	defer func() {
-		if err == nil {
-			return
-		}
-		for _, u := range slices.Backward(undo) {
-			err = errors.Join(err, u())
-		}
-	}()
 	for i, c := range changes {
 		target := filepath.Join(w.out, filepath.FromSlash(c.path))
 		if c.data == nil {
@@ -184,6 +188,24 @@ func (w writer) swap(stage string, changes []change) (err error) {
 		})
 	}
 	return w.syncFolders(changes)
+}
+
+// makeFolder makes a folder and those above it, and says which it made, the
+// highest first.
+func makeFolder(dir string) (made []string, err error) {
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, at)
+	}
+	slices.Reverse(made)
+	for i, d := range made {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return made[:i], err
+		}
+	}
+	return made, nil
 }
 
 func staged(stage, side string, i int) string {

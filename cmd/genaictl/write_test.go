@@ -103,6 +103,9 @@ func TestWriterUndoesEverythingWhenOneRenameFails(t *testing.T) {
 		if err := w.apply(changes); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("rename %d: got error %v", failing, err)
 		}
+		if _, err := os.Stat(filepath.Join(dir, "b")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after failing rename %d a new folder stays: %v", failing, err)
+		}
 		if d := cmp.Diff(before, contents(t, dir)); d != "" {
 			t.Errorf("after failing rename %d (-before +after):\n%s", failing, d)
 		}

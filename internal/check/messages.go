@@ -7,8 +7,8 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/template"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/common/model"
 )
 
@@ -37,16 +37,16 @@ func expandMessage(files [][]byte, text string) error {
 	}
 	t.ExternalURL = &url.URL{Scheme: "http", Host: "localhost:9093"}
 	start := time.Unix(0, 0)
-	firing := &types.Alert{Alert: model.Alert{
+	firing := &alert.Alert{Alert: model.Alert{
 		Labels:      model.LabelSet{"alertname": "A", "severity": "critical", "category": "gpu", "check": "c", "cluster": "x"},
 		Annotations: model.LabelSet{"summary": "s", "description": "d", "action": "a", "runbook_url": "http://localhost/"},
 		StartsAt:    start, EndsAt: start.Add(1 << 62),
 	}}
-	bare := &types.Alert{Alert: model.Alert{Labels: model.LabelSet{"alertname": "B"}, StartsAt: start, EndsAt: start.Add(1 << 62)}}
-	resolved := &types.Alert{Alert: firing.Alert}
+	bare := &alert.Alert{Alert: model.Alert{Labels: model.LabelSet{"alertname": "B"}, StartsAt: start, EndsAt: start.Add(1 << 62)}}
+	resolved := &alert.Alert{Alert: firing.Alert}
 	resolved.EndsAt = start.Add(time.Second)
 	var problems []error
-	for _, alerts := range [][]*types.Alert{{firing}, {resolved}, {firing, resolved, bare}} {
+	for _, alerts := range [][]*alert.Alert{{firing}, {resolved}, {firing, resolved, bare}} {
 		data := t.Data("receiver", model.LabelSet{"alertname": "A"}, nil, "", alerts...)
 		if _, err := t.ExecuteTextString(text, data); err != nil {
 			problems = append(problems, err)

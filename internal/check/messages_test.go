@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/template"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/common/model"
 )
 
@@ -21,12 +21,12 @@ func TestMessagesTellWhatToDoAndEscapeForChat(t *testing.T) {
 		"summary": "Inference requests fail.", "description": "2% of the requests to <!channel> & co fail.", "action": "Roll back.", "runbook_url": "http://localhost/r",
 	}
 	start := time.Unix(0, 0)
-	firing := &types.Alert{Alert: model.Alert{Labels: labels, Annotations: annotations, StartsAt: start, EndsAt: start.Add(1 << 62)}}
-	resolved := &types.Alert{Alert: firing.Alert}
+	firing := &alert.Alert{Alert: model.Alert{Labels: labels, Annotations: annotations, StartsAt: start, EndsAt: start.Add(1 << 62)}}
+	resolved := &alert.Alert{Alert: firing.Alert}
 	resolved.EndsAt = start.Add(time.Second)
 	for _, tc := range []struct {
 		name, lang, template string
-		alert                *types.Alert
+		alert                *alert.Alert
 		want                 string
 	}{
 		{"title", "en", "genai.title", firing, "[FIRING 1] InferenceErrorRateHigh (<!here>): Inference requests fail."},

@@ -14,13 +14,13 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	"github.com/prometheus/alertmanager/dispatch"
 	"github.com/prometheus/alertmanager/eventrecorder"
 	"github.com/prometheus/alertmanager/featurecontrol"
 	"github.com/prometheus/alertmanager/inhibit"
 	"github.com/prometheus/alertmanager/provider/mem"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 
@@ -109,7 +109,7 @@ func inhibitor(t *testing.T, cfg *config.Config, firing model.LabelSet) *inhibit
 	}
 	t.Cleanup(alerts.Close)
 	now := time.Now()
-	if err := alerts.Put(t.Context(), &types.Alert{
+	if err := alerts.Put(t.Context(), &alert.Alert{
 		Alert:     model.Alert{Labels: firing, StartsAt: now.Add(-time.Minute), EndsAt: now.Add(time.Hour)},
 		UpdatedAt: now,
 	}); err != nil {
