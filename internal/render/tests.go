@@ -155,8 +155,9 @@ func (p *prover) level(ch checklist.Check, l checklist.Level, source string, pro
 	if ch.For > 0 {
 		expect = append([]exprTest{p.one(ch, l, "pending", t.fires-1)}, expect...)
 	}
-	if ch.KeepFiringFor > 0 {
-		expect = append(expect, p.one(ch, l, "firing", t.end+p.steps(ch.KeepFiringFor)-1))
+	// Three steps early, because a difference of sums leaves its threshold before the phase ends.
+	if keep := p.steps(ch.KeepFiringFor); keep > 3 {
+		expect = append(expect, p.one(ch, l, "firing", t.end+keep-3))
 	}
 	p.add(name+"fires just outside, then resolves", proof, ch, []phase{{outside, phaseBad, t.end}, {far, phaseCalm, t.gone - t.end + 4}},
 		append(expect, p.none(ch, l, t.gone+2))...)
