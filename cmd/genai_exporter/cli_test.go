@@ -31,6 +31,11 @@ var built string
 const leakCheck = "GENAI_EXPORTER_LEAK_CHECK"
 
 func TestMain(m *testing.M) {
+	// The exporter starts its own program as the worker, and here that is this
+	// one: without this it would run all tests, each of which starts workers.
+	if len(os.Args) > 1 && os.Args[1] == workerCommand {
+		os.Exit(exitCode(run(context.Background(), os.Args[1:], streams{out: os.Stdout, err: os.Stderr}, nil)))
+	}
 	if args := os.Getenv(leakCheck); args != "" {
 		os.Exit(checkLeaks(strings.Fields(args)))
 	}
