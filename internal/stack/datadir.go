@@ -13,6 +13,10 @@ import (
 	"github.com/genai-exporter/genai-exporter/internal/render"
 )
 
+// renderedDir holds nothing but what was rendered: a folder of that name is
+// ours to tidy, one that is called rules might be somebody's own.
+const renderedDir = "rendered"
+
 // routingFile is where render puts Alertmanager's configuration.
 const routingFile = "deploy/alertmanager/alertmanager.yml"
 
@@ -52,13 +56,13 @@ func (d *dataDir) writeRendered(files []render.File) error {
 		if !strings.HasPrefix(f.Path, "rules/") && !strings.HasPrefix(f.Path, filepath.ToSlash(filepath.Dir(routingFile))+"/") {
 			continue
 		}
-		name := d.join(f.Path)
+		name := d.join(renderedDir + "/" + f.Path)
 		wanted[name] = true
 		if err := writeAtomically(name, f.Data); err != nil {
 			return err
 		}
 	}
-	old, err := filepath.Glob(d.join("rules/*.yml"))
+	old, err := filepath.Glob(d.join(renderedDir + "/rules/*.yml"))
 	if err != nil {
 		return err
 	}
@@ -74,7 +78,7 @@ func (d *dataDir) writeRendered(files []render.File) error {
 
 // ruleFiles are the rules that were written, sorted.
 func (d *dataDir) ruleFiles() ([]string, error) {
-	names, err := filepath.Glob(d.join("rules/*.yml"))
+	names, err := filepath.Glob(d.join(renderedDir + "/rules/*.yml"))
 	slices.Sort(names)
 	return names, err
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/notify"
@@ -55,7 +56,9 @@ func (d *delivery) SendResolved() bool { return d.sender.SendResolved() }
 // Notify sends. Alertmanager's pipeline retries after a failure that may pass.
 func (d *delivery) Notify(ctx context.Context, alerts ...*alert.Alert) (retry bool, err error) {
 	b := newBatch(ctx, d.receiver, alerts)
-	retry, err = d.sender.Notify(ctx, alerts...)
+	sending, cancel := outlasting(ctx)
+	defer cancel()
+	retry, err = d.sender.Notify(sending, alerts...)
 	if err == nil {
 		d.journal.delivered(b, Delivery{Via: d.via, Status: delivered})
 		d.recovered()
@@ -65,6 +68,26 @@ func (d *delivery) Notify(ctx context.Context, alerts ...*alert.Alert) (retry bo
 	d.journal.delivered(b, Delivery{Via: d.via, Status: failed, Detail: reason})
 	d.report(reason)
 	return retry, reportedError{reason}
+}
+
+// sendGrace is what is left to a delivery that has begun when the process stops.
+const sendGrace = 3 * time.Second
+
+// outlasting is ctx, but when ctx is cancelled there is some time left. What is
+// cut off may have arrived all the same, and would be sent again after a restart.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			cancel()
+			return
+		}
+		time.AfterFunc(sendGrace, cancel)
+	})
+	return out, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (d *delivery) report(reason string) {
@@ -96,8 +119,15 @@ func failureOf(err error) string {
 	if errors.As(err, &request) {
 		err = request.Err
 	}
-	return regexp.MustCompile(`\w+://[^\s"']+`).ReplaceAllString(err.Error(), "<redacted>")
+	// An answer that was not accepted is part of the error, however long it is.
+	text, _ := notify.TruncateInRunes(err.Error(), 4*detailRunes)
+	text = regexp.MustCompile(`\w+://[^\s"']+`).ReplaceAllString(text, "<redacted>")
+	text, _ = notify.TruncateInRunes(text, detailRunes)
+	return text
 }
+
+// detailRunes is how much of a failure is told.
+const detailRunes = 300
 
 // reportedError is a failure that was logged where it happened.
 type reportedError struct{ reason string }

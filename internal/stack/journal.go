@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"crypto/sha256"
 	"log/slog"
 	"slices"
 	"strings"
@@ -12,8 +13,12 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// journalSize is how many notifications the page remembers.
-const journalSize = 50
+const (
+	// journalSize is how many notifications the page remembers.
+	journalSize = 50
+	// journalAlerts is how many alerts of a notification it remembers.
+	journalAlerts = 100
+)
 
 // Notice is one notification: a group of alerts for one receiver.
 type Notice struct {
@@ -21,6 +26,8 @@ type Notice struct {
 	Receiver string        `json:"receiver"`
 	Status   string        `json:"status"` // firing or resolved
 	Alerts   []NoticeAlert `json:"alerts"`
+	// MoreAlerts is how many alerts it held beside those.
+	MoreAlerts int `json:"more_alerts,omitempty"`
 	// Deliveries are empty where nothing but the log was asked for.
 	Deliveries []Delivery `json:"deliveries"`
 
@@ -88,11 +95,11 @@ func (j *journal) note(b batch, via []string) {
 		j.logger.Debug("heartbeat", "receiver", b.receiver)
 		return
 	}
-	names := make([]string, len(n.Alerts))
-	for i, a := range n.Alerts {
-		names[i] = a.String()
+	names := make([]string, 0, alertsShown)
+	for _, a := range n.Alerts[:min(len(n.Alerts), alertsShown)] {
+		names = append(names, a.String())
 	}
-	j.logger.Info("notification", "receiver", n.Receiver, "status", n.Status, "alerts", names)
+	j.logger.Info("notification", "receiver", n.Receiver, "status", n.Status, "alerts", names, "alert_count", len(n.Alerts)+n.MoreAlerts)
 }
 
 // delivered enters what became of a notification.
@@ -142,6 +149,10 @@ func (j *journal) newNotice(b batch, print string) *Notice {
 		if a.Status() == model.AlertFiring {
 			n.Status = string(model.AlertFiring)
 		}
+		if len(n.Alerts) == journalAlerts {
+			n.MoreAlerts++
+			continue
+		}
 		n.Alerts = append(n.Alerts, NoticeAlert{Name: a.Name(), Labels: subject(promLabels(a.Labels)), Status: string(a.Status())})
 	}
 	return n
@@ -174,7 +185,8 @@ func fingerprint(alerts []*alert.Alert) string {
 		out = append(out, a.Fingerprint().String()+" "+string(a.Status()))
 	}
 	slices.Sort(out)
-	return strings.Join(out, "\n")
+	sum := sha256.Sum256([]byte(strings.Join(out, "\n")))
+	return string(sum[:])
 }
 
 // isHeartbeat says whether a batch is the dead man's switch and nothing else.

@@ -133,3 +133,34 @@ func TestQuietLogsWarningsOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestJournalRemembersOnlySoManyAlerts(t *testing.T) {
+	t.Parallel()
+	var log buffer
+	j := newJournal(slog.New(slog.NewTextHandler(&log, nil)), func() time.Time { return time.Unix(1000, 0) })
+	b := batch{receiver: "page", group: "g"}
+	for i := range journalAlerts + 7 {
+		b.alerts = append(b.alerts, firing("c", fmt.Sprint(i), time.Time{}))
+	}
+	j.note(b, []string{"webhook"})
+	j.delivered(b, Delivery{Via: "webhook", Status: delivered})
+	notices, _ := j.last()
+	if len(notices) != 1 || len(notices[0].Alerts) != journalAlerts || notices[0].MoreAlerts != 7 || len(notices[0].print) > 64 {
+		t.Errorf("got %d notices, the first with %d alerts and %d more", len(notices), len(notices[0].Alerts), notices[0].MoreAlerts)
+	}
+	v := viewer{words: english(), location: time.UTC}
+	if got := v.notice(notices[0]).Alerts; !strings.HasSuffix(got, ", +97") {
+		t.Errorf("the page says %q", got)
+	}
+	if len(log.String()) > 500 || !strings.Contains(log.String(), "alert_count=107") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestFailureIsCutShort(t *testing.T) {
+	t.Parallel()
+	long := errors.New("unexpected status code 500: https://h/" + strings.Repeat("s3cr3t", 1000) + " " + strings.Repeat("x", 1<<20))
+	if got := failureOf(long); len([]rune(got)) > detailRunes || strings.Contains(got, "s3cr3t") || !strings.HasPrefix(got, "unexpected status code 500: <redacted>") {
+		t.Errorf("got %d runes: %.400s", len([]rune(got)), got)
+	}
+}

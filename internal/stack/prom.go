@@ -32,6 +32,7 @@ const (
 	outageTolerance  = time.Hour
 	forGracePeriod   = 10 * time.Minute
 	resendDelay      = time.Minute
+	blockMax         = 31 * 24 * time.Hour
 )
 
 // promServer is what Prometheus is made of, less its web interface.
@@ -68,8 +69,8 @@ func openProm(o Options, dir *dataDir, reg prometheus.Registerer) (*promServer, 
 	}
 	opts := tsdb.DefaultOptions()
 	opts.RetentionDuration = o.Retention.Milliseconds()
-	// As Prometheus does: blocks of a tenth of the retention, at least the smallest.
-	opts.MaxBlockDuration = max(opts.MinBlockDuration, opts.RetentionDuration/10)
+	// As Prometheus does: blocks of a tenth of the retention, at least the smallest and at most a month.
+	opts.MaxBlockDuration = min(max(opts.MinBlockDuration, opts.RetentionDuration/10), blockMax.Milliseconds())
 	opts.WALCompression = compression.Snappy
 	if p.db, err = tsdb.Open(dir.join("tsdb"), p.component("tsdb"), reg, opts, nil); err != nil {
 		return nil, fmt.Errorf("--storage.path=%s: %w", o.StoragePath, err)

@@ -30,9 +30,11 @@ import (
 // Alertmanager's own defaults, of its command's flags.
 const (
 	notificationRetention = 120 * time.Hour
-	maintenanceInterval   = 15 * time.Minute
 	alertGCInterval       = 30 * time.Minute
 	dispatchMaintenance   = 30 * time.Second
+	// Alertmanager writes its notification log every 15 minutes; what is sent
+	// after the last time is sent again after a `kill -9`.
+	maintenanceInterval = time.Minute
 )
 
 // router is Alertmanager without its interface: grouping, inhibition, repeat
@@ -40,6 +42,7 @@ const (
 type router struct {
 	logger     *slog.Logger
 	journal    *journal
+	memory     memory
 	alerts     *mem.Alerts
 	inhibitor  *inhibit.Inhibitor
 	dispatcher *dispatch.Dispatcher
@@ -48,7 +51,7 @@ type router struct {
 }
 
 func newRouter(o Options, dir *dataDir, reg prometheus.Registerer) (*router, error) {
-	conf, err := config.LoadFile(dir.join(routingFile))
+	conf, err := config.LoadFile(dir.join(renderedDir + "/" + routingFile))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", routingFile, err)
 	}
@@ -60,10 +63,16 @@ func newRouter(o Options, dir *dataDir, reg prometheus.Registerer) (*router, err
 
 	// What a delivery reports is not reported again by the packages around it.
 	logger := slog.New(withoutReported{quietly(o.Logger).With("component", "routing").Handler()})
-	r := &router{logger: logger, journal: newJournal(o.Logger, o.Now), endLog: make(chan struct{})}
+	r := &router{
+		logger: logger, journal: newJournal(o.Logger, o.Now), memory: newMemory(o, dir.join("alerts.json")), endLog: make(chan struct{}),
+	}
 	receivers, err := r.receivers(conf, tmpl)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", routingFile, err)
+	}
+	before, err := r.memory.load()
+	if err != nil {
+		return nil, err
 	}
 	log, err := r.openLog(dir.join("alertmanager.nflog"), reg)
 	if err != nil {
@@ -78,6 +87,9 @@ func newRouter(o Options, dir *dataDir, reg prometheus.Registerer) (*router, err
 	silencer := silence.NewSilencer(silences, logger, recorder)
 	r.alerts, err = mem.NewAlerts(context.Background(), alertGCInterval, 0, silencer, logger, recorder, reg, featurecontrol.NoopFlags{})
 	if err != nil {
+		return nil, fmt.Errorf("routing: %w", err)
+	}
+	if err := r.alerts.Put(context.Background(), before...); err != nil {
 		return nil, fmt.Errorf("routing: %w", err)
 	}
 	r.inhibitor = inhibit.NewInhibitor(r.alerts, conf.InhibitRules, logger, recorder)
@@ -102,6 +114,34 @@ func (r *router) run() {
 	r.inhibitor.WaitForLoading()
 	r.running.Go(func() { r.dispatcher.Run(time.Now()) })
 	r.dispatcher.WaitForLoading()
+	r.running.Go(r.remember)
+}
+
+// remember writes the alerts down now and then, and at the end.
+func (r *router) remember() {
+	tick := time.NewTicker(memoryEvery)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-tick.C:
+		case <-r.endLog:
+			running = false
+		}
+		if err := r.memory.save(r.all()); err != nil {
+			r.logger.Error("alerts not remembered", "err", err)
+		}
+	}
+}
+
+// all are the alerts that fire or were over a moment ago.
+func (r *router) all() []*alert.Alert {
+	it := r.alerts.GetPending()
+	defer it.Close()
+	var out []*alert.Alert
+	for a := range it.Next() {
+		out = append(out, a.Data)
+	}
+	return out
 }
 
 // openLog remembers what was sent, so that a restart sends nothing twice.

@@ -219,12 +219,7 @@ func start(o Options) (s *stack, err error) {
 	if s.prom, err = openProm(o, s.dir, s.registry); err != nil {
 		return s, err
 	}
-	if o.AlertmanagerURL != nil {
-		s.alerts, err = newForwarder(s.prom.conf, o.Logger, s.registry)
-	} else if s.router, err = newRouter(o, s.dir, s.registry); err == nil {
-		s.alerts = s.router
-	}
-	if err != nil {
+	if err := s.startAlerter(); err != nil {
 		return s, err
 	}
 	if err := s.prom.run(s.alerts); err != nil {
@@ -233,6 +228,22 @@ func start(o Options) (s *stack, err error) {
 	s.boards = newBoardMaker(o, s.prom, s.router)
 	s.api = newAPI(o, s)
 	return s, nil
+}
+
+// startAlerter starts what the rules send to. A nil pointer must not get into
+// the interface: stop would take it for something that runs.
+func (s *stack) startAlerter() (err error) {
+	if s.o.AlertmanagerURL != nil {
+		f, err := newForwarder(s.prom.conf, s.o.Logger, s.registry)
+		if err == nil {
+			s.alerts = f
+		}
+		return err
+	}
+	if s.router, err = newRouter(s.o, s.dir, s.registry); err == nil {
+		s.alerts = s.router
+	}
+	return err
 }
 
 // stop ends in the order in which data flows, so that nothing is lost: first

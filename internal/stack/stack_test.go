@@ -121,14 +121,15 @@ func (p *phone) find(match func(message) bool) (message, bool) {
 	return message{}, false
 }
 
-// quickChecklist watches one GPU's temperature with short times.
+// quickChecklist watches GPUs' temperatures with short times, but long enough
+// for a machine on which a scrape may come late.
 const quickChecklist = `
 evaluation_interval: 1s
 absent_for: 10m
 sources: {gpu: [genai_exporter], inference: [], cost: []}
 checks:
-  gpu_temperature: {%s, for: 1s, keep_firing_for: 0s}
-  exporter_down: {for: 1s, keep_firing_for: 0s}
+  gpu_temperature: {%s, for: 1s, keep_firing_for: 3s}
+  exporter_down: {for: 1s, keep_firing_for: 3s}
 routing:
   group_wait: 1s
   group_interval: 1s
@@ -154,7 +155,7 @@ func quickOptions(t *testing.T, checklistYAML, target string) Options {
 	none, socket := "", false
 	return Options{
 		Checklist: c, Files: files, Lang: "en", Targets: []string{strings.TrimPrefix(target, "http://")}, Job: "genai_exporter",
-		ScrapeInterval: 200 * time.Millisecond, Retention: 15 * 24 * time.Hour, StoragePath: t.TempDir(),
+		ScrapeInterval: time.Second, Retention: 15 * 24 * time.Hour, StoragePath: t.TempDir(),
 		Web:    &web.FlagConfig{WebListenAddresses: &[]string{"127.0.0.1:0"}, WebSystemdSocket: &socket, WebConfigFile: &none},
 		Logger: promslog.New(&promslog.Config{Writer: testLog{t}}), Now: time.Now, Location: time.UTC,
 	}

@@ -167,7 +167,7 @@ func (v viewer) notice(n Notice) noticeView {
 	var alerts, deliveries []string
 	for i, a := range n.Alerts {
 		if i == alertsShown {
-			alerts = append(alerts, fmt.Sprintf("+%d", len(n.Alerts)-i))
+			alerts = append(alerts, fmt.Sprintf("+%d", len(n.Alerts)+n.MoreAlerts-i))
 			break
 		}
 		alerts = append(alerts, a.String())
