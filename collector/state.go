@@ -55,7 +55,11 @@ func openStore(dir string) (*store, error) {
 
 func (s *store) path() string { return filepath.Join(s.dir, stateName) }
 
-func (s *store) close() error { return s.lock.Close() }
+// close unlocks before it closes: a program that another goroutine is just
+// starting holds a copy of the descriptor, and with it the lock, until its exec.
+func (s *store) close() error {
+	return errors.Join(syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
+}
 
 // load reads the state, nil if there is none. A file that is damaged or not
 // ours is set aside under a name that says so, with an errStateUnusable.
