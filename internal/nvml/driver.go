@@ -226,6 +226,9 @@ func (d *Driver) take(f frame) {
 		d.devices = f.Beat.Devices
 		if f.Beat.Settled {
 			d.missing(f.Beat, now)
+		}
+		// Without troubles only a settled worker knows that there are none.
+		if f.Beat.Settled || len(f.Beat.Troubles) > 0 {
 			d.note(f.Beat.Troubles)
 		}
 	case kindReading:

@@ -319,6 +319,50 @@ func TestAtMostTwoUnkillableWorkersAreLeftBehind(t *testing.T) {
 	})
 }
 
+// TestWorkerThatOnlyClosedItsPipeIsLeftBehind ends the frames of workers that
+// then can neither be asked nor killed.
+func TestWorkerThatOnlyClosedItsPipeIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	mute := func(f *fakeWorker) { f.unkillable = true; once(f); f.w.Close() }
+	play(t, DriverOptions{}, []func(*fakeWorker){mute, mute, steady}, func(d *Driver, s *stage, log *logBuffer) {
+		time.Sleep(time.Hour)
+		if got := d.Snapshot(); s.count() != maxStuck || got.GPUs[0].State != Wedged {
+			t.Errorf("after %d workers: %+v", s.count(), got)
+		}
+		if !strings.Contains(log.String(), errMute.Error()) {
+			t.Errorf("the log does not say why:\n%s", log)
+		}
+	})
+}
+
+// TestGPUThatHangsBeforeItSaysItsNameIsLogged sends the beats of a worker in
+// which one of two GPUs never answers its first question.
+func TestGPUThatHangsBeforeItSaysItsNameIsLogged(t *testing.T) {
+	t.Parallel()
+	hangs := func(f *fakeWorker) {
+		f.say(hello)
+		b := beatOf("GPU-a")
+		b.Beat.Settled, b.Beat.Devices, b.Beat.Troubles = false, 2, []string{"gpu 1: does not answer"}
+		for {
+			f.say(b, reading("GPU-a", OK))
+			select {
+			case <-f.gone:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	play(t, DriverOptions{}, []func(*fakeWorker){hangs}, func(d *Driver, s *stage, log *logBuffer) {
+		time.Sleep(time.Hour)
+		if got := d.Snapshot(); s.count() != 1 || got.Devices != 2 || state(got, "GPU-a") != OK {
+			t.Errorf("after %d workers: %+v", s.count(), got)
+		}
+		if n := strings.Count(log.String(), "gpu 1: does not answer"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, log)
+		}
+	})
+}
+
 func TestRunLeavesAnUnkillableWorkerBehind(t *testing.T) {
 	t.Parallel()
 	wedges := func(f *fakeWorker) { f.unkillable = true; once(f) }

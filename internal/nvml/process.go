@@ -29,6 +29,9 @@ const (
 	killGrace = 3 * time.Second
 )
 
+// errMute is the end of a worker's frames for which nobody gave a reason.
+var errMute = errors.New("the gpu worker ended without a word")
+
 // session runs one worker to its end.
 func (d *Driver) session(ctx context.Context, exits chan<- struct{}) ending {
 	p, err := d.start(d.o.Command)
@@ -106,11 +109,14 @@ func (d *Driver) finish(p process, asked bool, exits chan<- struct{}, why *error
 				*why = err
 			}
 			if *why == nil {
-				*why = errors.New("the gpu worker ended without a word")
+				*why = errMute
 			}
 			return true
 		case <-timer.C:
 		}
+	}
+	if *why == nil {
+		*why = errMute
 	}
 	d.mu.Lock()
 	d.stuck++
