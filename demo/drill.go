@@ -36,6 +36,7 @@ type drill struct {
 	mu    sync.Mutex
 	seen  map[string]map[string]time.Duration // alert -> what happened -> when
 	table time.Time
+	over  bool // that all was seen has been said
 }
 
 // conduct starts everything, reports until the time is over, and stops everything.
@@ -45,7 +46,7 @@ func (d *drill) conduct(ctx context.Context, limit time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, receiver.Close()) }()
+	defer func() { err = with(err, receiver.Close()) }()
 
 	exporter, err := start(d.dir, "bin/genai_exporter",
 		"--web.listen-address="+exporterAddress, "--gpu.source=replay:demo/gpus.yaml",
@@ -53,13 +54,13 @@ func (d *drill) conduct(ctx context.Context, limit time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, exporter.stop()) }()
+	defer func() { err = with(err, exporter.stop()) }()
 	d.start = time.Now() // the replayed GPUs begin now, and so does the drill
 
 	writing, stopWriting := context.WithCancel(context.Background())
 	wrote := make(chan error, 1)
 	go func() { wrote <- d.write(writing) }()
-	defer func() { stopWriting(); err = errors.Join(err, <-wrote) }()
+	defer func() { stopWriting(); err = with(err, <-wrote) }()
 
 	up, err := start(d.dir, "bin/genaictl", "up", "--checklist=demo/checklist.yaml",
 		"--web.listen-address="+pageAddress, "--target="+exporterAddress,
@@ -67,7 +68,7 @@ func (d *drill) conduct(ctx context.Context, limit time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, up.stop()) }()
+	defer func() { err = with(err, up.stop()) }()
 	if err := exporter.ready(ctx, "http://"+exporterAddress+"/-/healthy"); err != nil {
 		return err
 	}
@@ -80,6 +81,14 @@ func (d *drill) conduct(ctx context.Context, limit time.Duration) (err error) {
 	return d.watch(ctx, limit, exporter, up)
 }
 
+// with adds what went wrong while stopping, and leaves err as it is where nothing did.
+func with(err, stopping error) error {
+	if stopping == nil {
+		return err
+	}
+	return errors.Join(err, stopping)
+}
+
 // watch reports once a second.
 func (d *drill) watch(ctx context.Context, limit time.Duration, ps ...*process) error {
 	tick := time.NewTicker(time.Second)
@@ -89,9 +98,9 @@ func (d *drill) watch(ctx context.Context, limit time.Duration, ps ...*process) 
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ps[0].done:
-			return d.ended(ctx, ps[0])
+			return ps[0].ended(ctx)
 		case <-ps[1].done:
-			return d.ended(ctx, ps[1])
+			return ps[1].ended(ctx)
 		case now := <-tick.C:
 			if err := d.look(ctx, now); err != nil && ctx.Err() == nil {
 				d.say("the page does not answer: %v", err)
@@ -99,17 +108,11 @@ func (d *drill) watch(ctx context.Context, limit time.Duration, ps ...*process) 
 			if limit > 0 && now.Sub(d.start) >= limit {
 				return d.verdict()
 			}
+			if limit == 0 && !d.over && len(d.missing()) == 0 {
+				d.over = true
+				d.say("the drill is over: %s; Ctrl-C ends the demo", allSeen)
+			}
 		}
-	}
-}
-
-// ended tells Ctrl-C, which reaches the children as well, from a crash.
-func (d *drill) ended(ctx context.Context, p *process) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(500 * time.Millisecond):
-		return p.died()
 	}
 }
 
@@ -180,8 +183,20 @@ func (d *drill) say(format string, args ...any) {
 	fmt.Fprintf(d.out, "[%3.0f s] %s\n", time.Since(d.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
+// allSeen is the good end.
+const allSeen = "every expected alert fired, was delivered and resolved"
+
 // verdict fails for every step of an expected alert that was not seen.
 func (d *drill) verdict() error {
+	if missing := d.missing(); len(missing) > 0 {
+		return fmt.Errorf("not seen: %s; the logs are in %s", strings.Join(missing, ", "), d.dir)
+	}
+	d.say(allSeen)
+	return nil
+}
+
+// missing are the steps of expected alerts that were not seen yet.
+func (d *drill) missing() []string {
 	var missing []string
 	for _, alert := range slices.Sorted(maps.Keys(expected())) {
 		for _, event := range expected()[alert] {
@@ -190,11 +205,7 @@ func (d *drill) verdict() error {
 			}
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("not seen: %s; the logs are in %s", strings.Join(missing, ", "), d.dir)
-	}
-	d.say("every expected alert fired, was delivered and resolved")
-	return nil
+	return missing
 }
 
 // receive is somebody's webhook: it prints what it is told.
@@ -213,6 +224,11 @@ func (d *drill) receive() (io.Closer, error) {
 }
 
 func (d *drill) told(w http.ResponseWriter, r *http.Request) {
+	// A page in somebody's browser may post here, but not with this type.
+	if r.Header.Get("Content-Type") != "application/json" {
+		http.Error(w, "not Alertmanager's JSON", http.StatusUnsupportedMediaType)
+		return
+	}
 	var message struct {
 		Alerts []struct {
 			Status      string            `json:"status"`

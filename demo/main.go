@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +55,7 @@ func run(ctx context.Context, seconds string, out io.Writer) error {
 	}
 	d := &drill{dir: dir, out: out, start: time.Now()}
 	err = d.conduct(ctx, limit)
-	if errors.Is(err, context.Canceled) {
+	if err == context.Canceled { //nolint:errorlint // beside another error it is not a clean end
 		fmt.Fprintln(out, "\nstopped; nothing is left running")
 		return nil
 	}

@@ -88,6 +88,17 @@ func (p *process) died() error {
 	return fmt.Errorf("%s ended by itself (%s); the end of %s:\n%s", p.name, p.cmd.ProcessState, p.log.Name(), strings.Join(lines[max(0, len(lines)-15):], "\n"))
 }
 
+// ended tells Ctrl-C, which reaches the children as well and sometimes first,
+// from a crash.
+func (p *process) ended(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(500 * time.Millisecond):
+		return p.died()
+	}
+}
+
 // ready waits until url answers 200, the program dies or ctx ends.
 func (p *process) ready(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -98,7 +109,7 @@ func (p *process) ready(ctx context.Context, url string) error {
 		}
 		select {
 		case <-p.done:
-			return p.died()
+			return p.ended(ctx)
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return fmt.Errorf("%s is not ready after 30 s; see %s", p.name, p.log.Name())
