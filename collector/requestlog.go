@@ -87,6 +87,7 @@ type follow struct {
 	counts   *group
 	cache    map[string]*series
 	live     groupLive
+	problem  string // why not every file could be read at the last look
 	bounds   [numBounds]float64
 	rec      record
 }
@@ -236,9 +237,7 @@ func (r *RequestLog) turn() (more bool) {
 func (r *RequestLog) poll(g *follow) (more bool) {
 	now := r.o.Now()
 	p, err := g.follower.Poll(func(l tail.Line) { r.line(g, l, now) })
-	if err != nil && g.live.readable {
-		r.logger.Warn("request log not readable", "group", g.cfg.Name, "err", err)
-	}
+	r.complain(g, err)
 	if p.Gaps > 0 {
 		r.logger.Warn("request log has a gap", "group", g.cfg.Name, "gaps", p.Gaps, "lost_bytes", p.Lost)
 	}
@@ -248,6 +247,23 @@ func (r *RequestLog) poll(g *follow) (more bool) {
 	g.live = groupLive{name: g.cfg.Name, lag: p.Lag, files: p.Files, readable: err == nil}
 	r.dirty = r.dirty || p.Moved || p.Lines > 0
 	return p.More && err == nil
+}
+
+// complain logs what keeps files from being read, once and again when it
+// changes, and its end.
+func (r *RequestLog) complain(g *follow, err error) {
+	problem := ""
+	if err != nil {
+		problem = err.Error()
+	}
+	switch {
+	case problem == g.problem:
+	case err != nil:
+		r.logger.Warn("request log not readable", "group", g.cfg.Name, "err", err)
+	default:
+		r.logger.Info("request log readable again", "group", g.cfg.Name)
+	}
+	g.problem = problem
 }
 
 // line counts one line.

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -376,6 +377,38 @@ func TestRequestLogRunsUntilItIsToldToStop(t *testing.T) {
 	}
 	b.wantInput("m", 5)
 	b.start() // the lock is free
+}
+
+// TestRequestLogSaysOnceWhatItCannotRead gives it links that lead to
+// themselves, which nobody can follow, whatever his rights.
+func TestRequestLogSaysOnceWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	b := newLogBench(t, "request_logs: [{name: a, files: [app.log, b.log, c.log]}]")
+	var log bytes.Buffer
+	b.r.logger = slog.New(slog.NewTextHandler(&log, nil))
+	logged := func(text string) int { return strings.Count(log.String(), text) }
+	for _, name := range []string{"b.log", "c.log"} {
+		if err := os.Symlink(name, filepath.Join(b.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		b.poll()
+		b.poll()
+		if n := logged(name + ": too many levels"); n != 1 {
+			t.Errorf("%s is named %d times, want once, in:\n%s", name, n, log.String())
+		}
+		b.wantLines(`genai_requestlog_readable{group="a"} 0`)
+	}
+	for _, name := range []string{"b.log", "c.log"} {
+		if err := os.Remove(filepath.Join(b.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.poll()
+	b.poll()
+	b.wantLines(`genai_requestlog_readable{group="a"} 1`)
+	if n := logged("readable again"); n != 1 {
+		t.Errorf("the end is told %d times in:\n%s", n, log.String())
+	}
 }
 
 func TestRequestLogWithoutConfigurationHasNoData(t *testing.T) {
