@@ -228,6 +228,9 @@ func (d *driver) device(index int) (device, Identity, error) {
 	if ret != nvml.SUCCESS {
 		return nil, Identity{}, failure("uuid", ret)
 	}
+	if uuid == "" {
+		return nil, Identity{}, failure("uuid", nvml.ERROR_NO_DATA) // the parent takes no reading without one
+	}
 	id := Identity{UUID: strings.ToValidUTF8(uuid, ""), Index: index, DriverVersion: d.release}
 	_, name, pci := describing()
 	if d.has(name) {

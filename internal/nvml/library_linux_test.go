@@ -426,6 +426,31 @@ func TestErrorsOfOneGPUAreItsState(t *testing.T) {
 	}
 }
 
+func TestGPUWithAnEmptyUUIDLeavesTheOtherAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stubLibrary(t), "nameless 1")
+	s := r.until("gpu 0 read and gpu 1 a trouble", func(s Snapshot) bool {
+		return state(s, "GPU-stub-0") == OK && strings.Contains(r.log.String(), "gpu 1: uuid: no data (code 21)")
+	})
+	if len(s.GPUs) != 1 || s.Devices != 2 || s.Restarts != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// TestGPUThatHangsFromTheStartIsNamed has no identity to show a state of.
+func TestGPUThatHangsFromTheStartIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stubLibrary(t), "hang 1")
+	s := r.until("gpu 0 read and gpu 1 a trouble", func(s Snapshot) bool {
+		return state(s, "GPU-stub-0") == OK && strings.Contains(r.log.String(), "gpu 1: does not answer")
+	})
+	if len(s.GPUs) != 1 || s.Devices != 2 || s.Restarts != 0 {
+		t.Errorf("got %+v", s)
+	}
+	r.set("")
+	r.until("both gpus read", both)
+}
+
 func TestHungGPULeavesTheOtherFresh(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, stubLibrary(t), "")

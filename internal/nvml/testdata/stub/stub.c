@@ -9,6 +9,7 @@
  *   hang_init 1   nvmlInit_v2 blocks
  *   fail K CODE   every question about GPU K is answered with CODE
  *   lost_after N  GPU 0 is lost after N temperature readings
+ *   nameless K    GPU K gives an empty UUID
  *   deaf K        GPU K knows no question but its temperature
  *   missing 1     the next temperature reading calls a function that no library
  *                 has: the dynamic linker ends the process with code 127
@@ -98,7 +99,7 @@ int nvmlDeviceGetHandleByIndex(unsigned i, int **dev) { return nvmlDeviceGetHand
 
 int nvmlDeviceGetUUID(int *dev, char *s, unsigned n)
 {
-	snprintf(s, n, "GPU-stub-%d", *dev);
+	snprintf(s, n, knob("nameless", *dev, 0) ? "" : "GPU-stub-%d", *dev);
 	return ask(dev);
 }
 
