@@ -44,7 +44,7 @@ var (
 	}
 	gpuWorkerRestarts = Family{
 		Name: "genai_gpu_worker_restarts_total", Type: Counter,
-		Help:   "How often the process that asks the driver ended unasked or was replaced because it hung.",
+		Help:   "How often the process that asks the driver ended unasked or was replaced because it hung; planned replacements, to look at the GPUs anew, are not counted.",
 		Origin: fromDriver,
 	}
 	gpuInfo = Family{
@@ -60,7 +60,7 @@ var (
 	}
 	gpuLastSample = Family{
 		Name: "genai_gpu_last_sample_timestamp_seconds", Type: Gauge, Labels: []string{"uuid"},
-		Help:  "When the GPU was last sampled, in seconds since the epoch; absent if it never was.",
+		Help:  "When the GPU was last sampled, in seconds since the epoch; absent if it never was. About one sample is missed every five minutes while another GPU is not well and the driver is opened anew.",
 		Bound: perGPU, Origin: "the clock of the exporter",
 	}
 )

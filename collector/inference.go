@@ -19,7 +19,7 @@ const (
 var (
 	inferenceRequests = Family{
 		Name: "genai_inference_requests_total", Type: Counter, Labels: inferenceLabels("outcome"),
-		Help:  "Finished requests by outcome: success, error, aborted.",
+		Help:  "Finished requests by outcome: success, error, aborted. Models of models.allow start at 0; without an allow-list a model appears with its first requests counted, which increase() and rate() do not see.",
 		Bound: inferenceBound + " x 3", Origin: inferenceOrigin,
 	}
 	inferenceErrors = Family{

@@ -27,8 +27,9 @@ type Config struct {
 
 // Models says which model names become label values.
 type Models struct {
-	// Allow lists the names; every other model is counted as "other". Without
-	// it the first 200 well-formed names are admitted.
+	// Allow lists the names, whose counters start at 0; every other model is
+	// counted as "other". Without it the first 200 well-formed names are
+	// admitted, each from its first request on.
 	Allow []string `yaml:"allow"`
 }
 

@@ -5,6 +5,12 @@
 // call or a driver upgrade ends or blocks that process and never the caller.
 // ServeWorker is the worker's side, Driver the parent's, and Replay stands in
 // for both with the same Snapshot.
+//
+// A GPU whose call does not return holds one goroutine of the worker and is
+// stale until the call returns: nothing else is asked of it, and the worker is
+// only replaced when no GPU is read at all. A GPU that answers with an error
+// is looked at anew by a new worker every five minutes; the others then miss
+// about one sample, and their last one is served meanwhile.
 package nvml
 
 import (

@@ -7,7 +7,10 @@
 // run time and after a restart. Rotations that happen between two polls or
 // while nobody looked are found because a rotated file keeps the name it had
 // and adds to it (app.log.1, app.log-20260101). A copy of a followed file, as
-// copytruncate makes one, is recognised and not read.
+// copytruncate makes one, is recognised and not read. It is told by its name,
+// that of a rotated file, and by holding all that was read of the original,
+// byte for byte: a rotated file that was never seen at its own path and begins
+// with the same lines as its successor is taken for a copy too.
 package tail
 
 import (
