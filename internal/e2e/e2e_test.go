@@ -108,22 +108,24 @@ func deliver(t *testing.T, tc toolchain) {
 	write(t, filepath.Join(dir, "exporter.yaml"), "request_logs:\n  - {name: gateway, files: ["+log+"], namespace: prod, start: beginning}\n")
 	renderInto(t, dir, fmt.Sprintf(checklistText, tc.version, inbox.URL))
 
-	exporter := freeAddress(t)
-	run(t, dir, exporterBinary(t), "--web.listen-address="+exporter, "--gpu.source=replay:"+filepath.Join(dir, "gpus.yaml"),
-		"--config.file="+filepath.Join(dir, "exporter.yaml"), "--path.state="+t.TempDir(), "--node.name=n1")
-	requests(t, log)
-
-	alertmanager := freeAddress(t)
+	alertmanager, prometheus, exporter := freeAddress(t), freeAddress(t), freeAddress(t)
 	run(t, filepath.Join(dir, "deploy", "alertmanager"), tc.alertmanager, "--config.file=alertmanager.yml",
 		"--storage.path="+t.TempDir(), "--web.listen-address="+alertmanager, "--cluster.listen-address=")
-
 	write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: [rules/*.yml]
 scrape_configs: [{job_name: genai_exporter, static_configs: [{targets: [%q]}]}]
 alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
 `, exporter, alertmanager))
-	run(t, dir, tc.prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path="+t.TempDir(), "--web.listen-address="+freeAddress(t))
+	run(t, dir, tc.prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path="+t.TempDir(), "--web.listen-address="+prometheus)
+	// The faults begin with the exporter: whoever must see them has to run before.
+	ready(t, "http://"+alertmanager+"/-/ready")
+	ready(t, "http://"+prometheus+"/-/ready")
+
+	binary := exporterBinary(t)
+	run(t, dir, binary, "--web.listen-address="+exporter, "--gpu.source=replay:"+filepath.Join(dir, "gpus.yaml"),
+		"--config.file="+filepath.Join(dir, "exporter.yaml"), "--path.state="+t.TempDir(), "--node.name=n1")
+	requests(t, log)
 
 	for _, want := range []expectation{
 		{"/ticket", "GPUTemperatureHigh", map[string]string{"severity": "warning", "node": "n1", "gpu": "0", "check": "gpu_temperature"}, "GPU 0 on n1 is at 86 °C (threshold 80 °C)."},
@@ -243,6 +245,24 @@ func run(t *testing.T, dir, name string, args ...string) {
 			t.Logf("%s ended with %v:\n%s", filepath.Base(name), err, output.tail())
 		}
 	})
+}
+
+// ready waits until a program answers.
+func ready(t *testing.T, url string) {
+	t.Helper()
+	var last error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		resp, err := http.Get(url)
+		if err == nil {
+			err = resp.Body.Close()
+			if err == nil && resp.StatusCode == http.StatusOK {
+				return
+			}
+			err = errors.Join(err, errors.New(resp.Status))
+		}
+		last = err
+	}
+	t.Fatalf("%s does not answer: %v", url, last)
 }
 
 type lockedBuffer struct {
