@@ -149,7 +149,7 @@ func (d *drill) look(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	d.table = now
-	text, err := get(ctx, "http://"+pageAddress+"/checklist.txt")
+	text, err := get(ctx, fmt.Sprintf("http://%s/checklist.txt?columns=%d", pageAddress, terminalColumns(ctx)))
 	if err != nil {
 		return err
 	}

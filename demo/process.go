@@ -138,3 +138,18 @@ func get(ctx context.Context, url string) (body []byte, err error) {
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 }
+
+// terminalColumns is the width of the terminal, and 0 where there is none.
+func terminalColumns(ctx context.Context) int {
+	cmd := exec.CommandContext(ctx, "stty", "size")
+	cmd.Stdin = os.Stdout // the terminal that is written to, whatever is read from
+	out, err := cmd.Output()
+	if err != nil {
+		return 0
+	}
+	var rows, columns int
+	if _, err := fmt.Sscan(string(out), &rows, &columns); err != nil {
+		return 0
+	}
+	return columns
+}

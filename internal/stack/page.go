@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -87,8 +88,17 @@ func wantsText(r *http.Request) bool {
 }
 
 func (p *page) serveText(w http.ResponseWriter, r *http.Request) {
+	terminal := 0
+	if asked := r.URL.Query().Get("columns"); asked != "" {
+		n, err := strconv.ParseUint(asked, 10, 16)
+		if err != nil {
+			http.Error(w, "columns: want a whole number, the width of the terminal", http.StatusBadRequest)
+			return
+		}
+		terminal = int(n)
+	}
 	if b, ok := p.board(w, r); ok {
-		p.send(w, "text/plain; charset=utf-8", func(buf *bytes.Buffer) error { return writeText(buf, p.viewer.view(b)) })
+		p.send(w, "text/plain; charset=utf-8", func(buf *bytes.Buffer) error { return writeText(buf, p.viewer.view(b), terminal) })
 	}
 }
 

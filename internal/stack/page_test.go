@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,51 @@ func TestColumnsOfWideAndCombiningLetters(t *testing.T) {
 	for s, want := range map[string]int{"": 0, "abc": 3, "온도": 4, "GPU 온도": 8, "Ａ": 2, "e\u0301": 1, "≤ 80 °C": 7, "日本": 4} {
 		if got := columns(s); got != want {
 			t.Errorf("columns(%q) = %d, want %d", s, got, want)
+		}
+	}
+}
+
+func TestTextFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	for _, lang := range checklist.Languages() {
+		p := newTestPage(t, lang)
+		for width, whole := range map[string]bool{"80": false, "100": false, "": true, "0": true} {
+			w := httptest.NewRecorder()
+			p.serveText(w, httptest.NewRequest(http.MethodGet, "/checklist.txt?columns="+width, nil))
+			table, _, _ := strings.Cut(w.Body.String(), "\n"+p.viewer.words.Alerts+"\n")
+			widest := 0
+			for _, line := range strings.Split(table, "\n") {
+				widest = max(widest, columns(line))
+			}
+			if limit, err := strconv.Atoi(width); err == nil && limit > 0 && widest > limit {
+				t.Errorf("%s, %s columns: the table takes %d:\n%s", lang, width, widest, table)
+			}
+			if got := strings.Contains(table, "instance=127.0.0.1:19400"); got != whole {
+				t.Errorf("%s, %s columns: whole %v, want %v:\n%s", lang, width, got, whole, table)
+			}
+			for _, value := range []string{"93.5 °C", "1m35s", p.viewer.words.Breached} {
+				if !strings.Contains(table, value) {
+					t.Errorf("%s, %s columns: %q is gone:\n%s", lang, width, value, table)
+				}
+			}
+		}
+	}
+	p := newTestPage(t, "en")
+	w := httptest.NewRecorder()
+	if p.serveText(w, httptest.NewRequest(http.MethodGet, "/checklist.txt?columns=wide", nil)); w.Code != http.StatusBadRequest {
+		t.Errorf("got %d", w.Code)
+	}
+}
+
+func TestCutCountsColumns(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		s    string
+		n    int
+		want string
+	}{{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"온도 높음", 9, "온도 높음"}, {"온도 높음", 8, "온도 높…"}, {"온도 높음", 6, "온도…"}, {"온도", 3, "온…"}} {
+		if got := cut(tc.s, tc.n); got != tc.want || columns(got) > tc.n {
+			t.Errorf("cut(%q, %d) = %q, want %q", tc.s, tc.n, got, tc.want)
 		}
 	}
 }

@@ -3,14 +3,23 @@ package stack
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/width"
 )
 
-// writeText is the board as a table for terminals.
-func writeText(w io.Writer, v view) error {
+const (
+	// leastColumns is the narrowest terminal that tables are made for.
+	leastColumns = 60
+	// leastCell is what is left of a text that was cut.
+	leastCell = 12
+)
+
+// writeText is the board as tables for terminals: as wide as they are, or, if
+// terminal is not 0, as that many columns take.
+func writeText(w io.Writer, v view, terminal int) error {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s  %s\n%s\n\n", v.W.Title, v.At, v.Summary)
 	rows := [][]string{{v.W.Item, v.W.Value, v.W.Normal, v.W.State, v.W.Since, v.W.Where}}
@@ -26,7 +35,8 @@ func writeText(w io.Writer, v view) error {
 			rows = append(rows, []string{"  " + r.Title, r.Value, r.Normal, r.stateText(v.W), r.Since, at})
 		}
 	}
-	out.WriteString(align(rows, heads))
+	// Where goes first: without it a line still says what is wrong since when.
+	out.WriteString(align(fit(rows, heads, terminal, narrowing{optional: 5, cut: []int{0, 3}}), heads))
 	fmt.Fprintf(&out, "\n%s\n", v.W.Alerts)
 	if len(v.Alerts) == 0 {
 		fmt.Fprintf(&out, "  %s\n", v.W.NoAlerts)
@@ -39,17 +49,17 @@ func writeText(w io.Writer, v view) error {
 			}
 		}
 	}
-	v.writeNotices(&out)
+	v.writeNotices(&out, terminal)
 	rows = nil
 	for _, t := range v.Targets {
 		rows = append(rows, []string{"  " + t.Job, t.Address, t.Health, t.LastScrape, t.Err})
 	}
-	fmt.Fprintf(&out, "\n%s\n%s", v.W.Targets, align(rows, nil))
+	fmt.Fprintf(&out, "\n%s\n%s", v.W.Targets, align(fit(rows, nil, terminal, narrowing{cut: []int{4}}), nil))
 	_, err := io.WriteString(w, out.String())
 	return err
 }
 
-func (v view) writeNotices(out *strings.Builder) {
+func (v view) writeNotices(out *strings.Builder, terminal int) {
 	fmt.Fprintf(out, "\n%s\n", v.W.Notices)
 	if v.Elsewhere != "" {
 		fmt.Fprintf(out, "  %s %s\n", v.W.SentTo, v.Elsewhere)
@@ -62,7 +72,7 @@ func (v view) writeNotices(out *strings.Builder) {
 	if len(rows) == 0 {
 		fmt.Fprintf(out, "  %s\n", v.W.NoNotices)
 	}
-	out.WriteString(align(rows, nil))
+	out.WriteString(align(fit(rows, nil, terminal, narrowing{cut: []int{4, 3}}), nil))
 	if v.Heartbeat != "" {
 		fmt.Fprintf(out, "  %s\n", v.Heartbeat)
 	}
@@ -83,34 +93,97 @@ func (s seriesView) stateText(w words) string {
 // align pads cells to columns by what they take on a terminal. Rows in heads
 // are not part of the columns.
 func align(rows [][]string, heads []int) string {
-	isHead := map[int]bool{}
-	for _, h := range heads {
-		isHead[h] = true
-	}
-	var widths []int
-	for i, row := range rows {
-		for c, cell := range row {
-			if isHead[i] {
-				continue
-			}
-			for len(widths) <= c {
-				widths = append(widths, 0)
-			}
-			widths[c] = max(widths[c], columns(cell))
-		}
-	}
+	widths := columnWidths(rows, heads)
 	var out strings.Builder
 	for i, row := range rows {
 		var line strings.Builder
 		for c, cell := range row {
 			line.WriteString(cell)
-			if !isHead[i] {
+			if !slices.Contains(heads, i) {
 				line.WriteString(strings.Repeat(" ", widths[c]-columns(cell)+2))
 			}
 		}
 		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	return out.String()
+}
+
+// columnWidths are those of the widest cells.
+func columnWidths(rows [][]string, heads []int) []int {
+	var widths []int
+	for i, row := range rows {
+		if slices.Contains(heads, i) {
+			continue
+		}
+		for c, cell := range row {
+			for len(widths) <= c {
+				widths = append(widths, 0)
+			}
+			widths[c] = max(widths[c], columns(cell))
+		}
+	}
+	return widths
+}
+
+// narrowing is how a table is made to fit: first optional is cut and then left
+// out, then the columns of cut give way, in their order.
+type narrowing struct {
+	optional int
+	cut      []int
+}
+
+// fit makes rows take no more columns than the terminal has, as far as that
+// can be done; 0 is a terminal of any width.
+func fit(rows [][]string, heads []int, terminal int, how narrowing) [][]string {
+	if terminal == 0 {
+		return rows
+	}
+	widths := columnWidths(rows, heads)
+	over := 2*(len(widths)-1) - max(terminal, leastColumns)
+	for _, w := range widths {
+		over += w
+	}
+	shorten := func(c int) {
+		if c >= len(widths) || over <= 0 {
+			return
+		}
+		keep := max(min(widths[c], leastCell), widths[c]-over)
+		over -= widths[c] - keep
+		widths[c] = keep
+		for i, row := range rows {
+			if c < len(row) && !slices.Contains(heads, i) {
+				row[c] = cut(row[c], keep)
+			}
+		}
+	}
+	if last := how.optional; last > 0 && last == len(widths)-1 {
+		if shorten(last); over > 0 {
+			over -= widths[last] + 2
+			for i, row := range rows {
+				rows[i] = row[:min(len(row), last)]
+			}
+		}
+	}
+	for _, c := range how.cut {
+		shorten(c)
+	}
+	return rows
+}
+
+// cut is s in at most n columns, with a sign where something is missing.
+func cut(s string, n int) string {
+	if columns(s) <= n {
+		return s
+	}
+	var out strings.Builder
+	room := n - 1
+	for _, r := range s {
+		if room -= columns(string(r)); room < 0 {
+			break
+		}
+		out.WriteRune(r)
+	}
+	return strings.TrimRight(out.String(), " ") + "…"
 }
 
 // columns is how many cells of a terminal s takes: Korean letters take two,
