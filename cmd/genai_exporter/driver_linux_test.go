@@ -9,10 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/genai-exporter/genai-exporter/internal/skiptest"
 )
@@ -80,6 +82,21 @@ func TestProgramServesADriverAndTakesItsWorkerAlong(t *testing.T) {
 	workers := children(t, cmd.Process.Pid)
 	if len(workers) != 1 {
 		t.Fatalf("workers: %v, want one", workers)
+	}
+	if err := syscall.Kill(workers[0], syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	sampled := regexp.MustCompile(`\ngenai_gpu_last_sample_timestamp_seconds\{[^}]*\} (\S+)\n`)
+	sent := time.Now()
+	until(t, "a sample after the worker's SIGHUP", func() bool {
+		seconds, err := strconv.ParseFloat(sampled.FindStringSubmatch(scrape())[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.UnixMilli(int64(seconds * 1e3)).After(sent.Add(200 * time.Millisecond))
+	})
+	if now := children(t, cmd.Process.Pid); !slices.Equal(now, workers) {
+		t.Errorf("workers after SIGHUP: %v, before %v", now, workers)
 	}
 	if err := syscall.Kill(workers[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)

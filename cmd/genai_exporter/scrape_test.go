@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -33,6 +35,7 @@ func TestRunServesThreeFormatsWithTheSameFamilies(t *testing.T) {
 	t.Parallel()
 	p := start(t, replayed(t, "rtx5080-heats.yaml"), "--node.name=box-1")
 	var families []map[string]*dto.MetricFamily
+	samples := map[string]int{}
 	for _, tc := range []struct{ name, accept, contentType string }{
 		{"text", "text/plain", "text/plain; version=0.0.4; charset=utf-8"},
 		{"openmetrics", "application/openmetrics-text;version=1.0.0", "application/openmetrics-text; version=1.0.0; charset=utf-8"},
@@ -42,6 +45,7 @@ func TestRunServesThreeFormatsWithTheSameFamilies(t *testing.T) {
 		if a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), tc.contentType) {
 			t.Fatalf("%s: got %d %q, want 200 %q", tc.name, a.status, a.header.Get("Content-Type"), tc.contentType)
 		}
+		samples[tc.name] = strings.Count(a.body, "\ngenai_")
 		if tc.name == "openmetrics" {
 			if !strings.HasSuffix(a.body, "# EOF\n") || !strings.Contains(a.body, "# TYPE genai_gpu_energy_joules counter\n") {
 				t.Errorf("not OpenMetrics:\n%s", a.body)
@@ -50,7 +54,13 @@ func TestRunServesThreeFormatsWithTheSameFamilies(t *testing.T) {
 		}
 		families = append(families, parse(t, a))
 	}
+	if samples["text"] != samples["openmetrics"] {
+		t.Errorf("%d samples as text, %d as OpenMetrics", samples["text"], samples["openmetrics"])
+	}
 	text, proto := families[0], families[1]
+	if len(text) != len(proto) {
+		t.Errorf("%d families as text, %d as protobuf", len(text), len(proto))
+	}
 	for name, f := range text {
 		if proto[name] == nil || len(proto[name].Metric) != len(f.Metric) {
 			t.Errorf("%s: %d series as text, otherwise as protobuf", name, len(f.Metric))
@@ -71,8 +81,10 @@ func parse(t *testing.T, a answer) map[string]*dto.MetricFamily {
 	all := map[string]*dto.MetricFamily{}
 	for {
 		f := new(dto.MetricFamily)
-		if err := d.Decode(f); err != nil {
+		if err := d.Decode(f); errors.Is(err, io.EOF) {
 			break
+		} else if err != nil {
+			t.Fatalf("after %d families: %v", len(all), err)
 		}
 		all[f.GetName()] = f
 	}

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -30,6 +33,11 @@ func runWorker(ctx context.Context, args []string, std streams) error {
 	if done {
 		return nil
 	}
+	// A SIGHUP to every process of this name, as of pkill, means the exporter:
+	// a worker has nothing to reload and must not end of it.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	return nvml.ServeWorker(ctx, std.out, nvml.WorkerOptions{LibraryPath: library, Interval: interval})
 }
 
