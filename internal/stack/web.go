@@ -118,8 +118,22 @@ func (s *stack) handler() (http.Handler, error) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Registry: s.registry}))
 	s.api.mount(mux)
 	// A page of another origin must not make the reader's browser run queries here.
-	guarded := http.NewCrossOriginProtection().Handler(mux)
+	guarded := http.NewCrossOriginProtection().Handler(refuseEmbedding(mux))
 	return withHeaders(checkHost(guarded, s.o.ExternalURL.Hostname()), page.policy), nil
+}
+
+// refuseEmbedding refuses what a page of another site fetches or embeds: it
+// could not read the answer, but the query would run. Links may be followed.
+func refuseEmbedding(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site, mode := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Sec-Fetch-Mode")
+		link := mode == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+		if (site == "cross-site" || site == "same-site") && !link {
+			http.Error(w, "other sites may link here, and nothing else", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // redirectGraph brings the links that alerts carry (generatorURL) to the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -36,6 +37,7 @@ func TestWebRefusesStrangeHostsOriginsAndWrites(t *testing.T) {
 		{"other-address", "GET", "/", "192.0.2.1", "", 403},
 		{"suffix", "GET", "/", "localhost.evil.example", "", 403},
 		{"query", "POST", "/api/v1/query?query=up", "localhost", "", 200},
+		{"cross-origin-get", "GET", "/api/v1/query?query=up", "localhost", "http://evil.example", 403},
 		{"cross-origin-query", "POST", "/api/v1/query?query=up", "localhost", "http://evil.example", 403},
 		{"page-is-not-written", "POST", "/", "localhost", "", 405},
 		{"no-admin", "POST", "/api/v1/admin/tsdb/delete_series", "localhost", "", 404},
@@ -77,6 +79,35 @@ func TestWebRefusesStrangeHostsOriginsAndWrites(t *testing.T) {
 				t.Errorf("policy %q", csp)
 			}
 		})
+	}
+}
+
+func TestOtherSitesMayLinkButNotFetch(t *testing.T) {
+	t.Parallel()
+	h := refuseEmbedding(say("ok"))
+	for _, tc := range []struct {
+		site, mode, dest string
+		want             int
+	}{
+		{"", "", "", 200}, // curl, Grafana and Prometheus say nothing of it
+		{"same-origin", "cors", "empty", 200},
+		{"none", "navigate", "document", 200},
+		{"cross-site", "navigate", "document", 200},
+		{"cross-site", "navigate", "iframe", 403},
+		{"cross-site", "no-cors", "image", 403},
+		{"cross-site", "cors", "empty", 403},
+		{"same-site", "no-cors", "script", 403}, // another port of this machine
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/api/v1/query?query=up", nil)
+		for name, value := range map[string]string{"Sec-Fetch-Site": tc.site, "Sec-Fetch-Mode": tc.mode, "Sec-Fetch-Dest": tc.dest} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != tc.want {
+			t.Errorf("%+v: got %d", tc, w.Code)
+		}
 	}
 }
 
