@@ -298,7 +298,10 @@ func TestCutCountsColumns(t *testing.T) {
 		s    string
 		n    int
 		want string
-	}{{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"온도 높음", 9, "온도 높음"}, {"온도 높음", 8, "온도 높…"}, {"온도 높음", 6, "온도…"}, {"온도", 3, "온…"}} {
+	}{
+		{"abc", 3, "abc"}, {"abcd", 3, "a…d"}, {"GPU above the lower end", 12, "GPU ab…r end"}, {"GPU below the upper end", 12, "GPU be…r end"},
+		{"온도 높음", 9, "온도 높음"}, {"온도 높음", 8, "온도…음"}, {"온도", 3, "…도"}, {"abcd", 1, "…"},
+	} {
 		if got := cut(tc.s, tc.n); got != tc.want || columns(got) > tc.n {
 			t.Errorf("cut(%q, %d) = %q, want %q", tc.s, tc.n, got, tc.want)
 		}

@@ -72,7 +72,7 @@ func (v view) writeNotices(out *strings.Builder, terminal int) {
 	if len(rows) == 0 {
 		fmt.Fprintf(out, "  %s\n", v.W.NoNotices)
 	}
-	out.WriteString(align(fit(rows, nil, terminal, narrowing{cut: []int{4, 3}}), nil))
+	out.WriteString(align(fit(rows, nil, terminal, narrowing{cut: []int{3, 4}}), nil))
 	if v.Heartbeat != "" {
 		fmt.Fprintf(out, "  %s\n", v.Heartbeat)
 	}
@@ -170,20 +170,22 @@ func fit(rows [][]string, heads []int, terminal int, how narrowing) [][]string {
 	return rows
 }
 
-// cut is s in at most n columns, with a sign where something is missing.
+// cut is s in at most n columns, with a sign where something is missing: in
+// the middle, because titles often differ at their ends.
 func cut(s string, n int) string {
 	if columns(s) <= n {
 		return s
 	}
-	var out strings.Builder
-	room := n - 1
-	for _, r := range s {
-		if room -= columns(string(r)); room < 0 {
-			break
-		}
-		out.WriteRune(r)
+	letters := []rune(s)
+	room := n / 2
+	head := 0
+	for ; columns(string(letters[:head+1])) <= room; head++ {
 	}
-	return strings.TrimRight(out.String(), " ") + "…"
+	room = n - 1 - columns(string(letters[:head]))
+	tail := len(letters)
+	for ; columns(string(letters[tail-1:])) <= room; tail-- {
+	}
+	return strings.TrimRight(string(letters[:head]), " ") + "…" + strings.TrimLeft(string(letters[tail:]), " ")
 }
 
 // columns is how many cells of a terminal s takes: Korean letters take two,
