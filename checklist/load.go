@@ -158,11 +158,35 @@ func (b *builder) checkReferences(d document) {
 			b.doc.Addf("sources."+section, "unknown section%s", strictyaml.Suggest(section, sectionOrder()))
 		}
 		for i, id := range d.Sources[section] {
-			if !slices.Contains(known, id) {
-				b.doc.Addf(fmt.Sprintf("sources.%s[%d]", section, i), "unknown source %q%s", id, strictyaml.Suggest(id, known))
+			at := fmt.Sprintf("sources.%s[%d]", section, i)
+			switch {
+			case !slices.Contains(known, id):
+				b.doc.Addf(at, "unknown source %q%s", id, strictyaml.Suggest(id, known))
+			case slices.Contains(d.Sources[section][:i], id):
+				b.doc.Addf(at, "source %s is named twice", id)
+			case slices.Contains(sectionOrder(), section) && !slices.Contains(b.measuring(section), id):
+				b.doc.Addf(at, "source %s measures nothing of this section%s", id, strictyaml.Suggest(id, b.measuring(section)))
 			}
 		}
 	}
+}
+
+// measuring are the sources that measure some signal of a section.
+func (b *builder) measuring(section string) []string {
+	var out []string
+	for _, s := range b.c.Sections {
+		if s.ID != section {
+			continue
+		}
+		for _, g := range s.Signals {
+			for _, a := range g.Arms {
+				if a.Source != "" && !slices.Contains(out, a.Source) {
+					out = append(out, a.Source)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (b *builder) layCheck(id string, s settings) {
@@ -237,6 +261,8 @@ func (b *builder) checkThresholds(ch Check, s settings) {
 			b.doc.Addf(at, "%v is outside 0 to 1; write 90%% or 0.9", t.value)
 		case t.value < 0:
 			b.doc.Addf(at, "%v is negative; the signal never is", t.value)
+		case unit == Ratio && ch.Bad == Above && t.value == 1 || ch.Bad == Below && t.value == 0:
+			b.doc.Addf(at, "nothing is ever %s %v; write off to take the level away", ch.Bad, t.value)
 		case b.unmeasurable(ch, t.value) != "":
 			b.doc.Addf(at, "%s", b.unmeasurable(ch, t.value))
 		}
