@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/genai-exporter/genai-exporter/internal/render"
 )
@@ -37,13 +38,18 @@ func newWriter(out string) writer { return writer{out: out, rename: os.Rename} }
 
 // apply makes the changes, or none of them.
 func (w writer) apply(changes []change) error {
-	if len(changes) == 0 {
-		return nil
-	}
 	if err := os.MkdirAll(w.out, 0o755); err != nil {
 		return err
 	}
-	stage, err := os.MkdirTemp(w.out, ".genaictl-render-")
+	release, err := w.hold()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := w.clean(); err != nil || len(changes) == 0 {
+		return err
+	}
+	stage, err := os.MkdirTemp(w.out, stagePrefix)
 	if err != nil {
 		return err
 	}
@@ -57,6 +63,38 @@ func (w writer) apply(changes []change) error {
 	return nil
 }
 
+// stagePrefix begins the name of the folder in which changes are prepared.
+const stagePrefix = ".genaictl-render-"
+
+// hold keeps other renders out of the folder until release. The lock goes with
+// the process, however it ends; a file system without locks has none.
+func (w writer) hold() (release func(), err error) {
+	dir, err := os.Open(w.out)
+	if err != nil {
+		return nil, err
+	}
+	if errors.Is(syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
+		return nil, errors.Join(fmt.Errorf("another genaictl render is writing into %s; run this one again when it has ended", w.out), dir.Close())
+	}
+	return func() { _ = dir.Close() }, nil
+}
+
+// clean removes what a render that was killed has left behind.
+func (w writer) clean() error {
+	entries, err := os.ReadDir(w.out)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), stagePrefix) {
+			if err := os.RemoveAll(filepath.Join(w.out, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // plan is what must change for the rendered folders to hold exactly files,
 // beside whatever was written by hand. It touches nothing. A file that was not
 // rendered is never overwritten or removed: where one is in the way, the
@@ -65,10 +103,8 @@ func (w writer) plan(files []render.File) ([]change, error) {
 	var changes []change
 	var problems []error
 	wanted := map[string]bool{}
-	folders := map[string]bool{}
 	for _, f := range files {
 		wanted[f.Path] = true
-		folders[path.Dir(f.Path)] = true
 		old, err := w.read(f.Path)
 		switch {
 		case err != nil:
@@ -83,7 +119,7 @@ func (w writer) plan(files []render.File) ([]change, error) {
 			changes = append(changes, change{"changed", f.Path, f.Data, old})
 		}
 	}
-	for dir := range folders {
+	for _, dir := range render.Folders() {
 		stale, err := w.stale(dir, wanted)
 		if err != nil {
 			problems = append(problems, err)

@@ -55,10 +55,10 @@ func contents(t *testing.T, dir string) map[string]string {
 func TestWriterChangesOnlyWhatWasRendered(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{
-		"a/same.yml": mark + "same", "a/old.yml": mark + "old", "a/gone.yml": mark + "gone", "a/mine.yml": "mine", "b/other.yml": mark + "not a rendered folder",
+		"rules/same.yml": mark + "same", "rules/old.yml": mark + "old", "rules/gone.yml": mark + "gone", "rules/mine.yml": "mine", "b/other.yml": mark + "not a rendered folder",
 	})
 	w := newWriter(dir)
-	changes, err := w.plan([]render.File{{Path: "a/same.yml", Data: []byte(mark + "same")}, {Path: "a/old.yml", Data: []byte(mark + "new")}, {Path: "c/d/fresh.yml", Data: []byte(mark)}})
+	changes, err := w.plan([]render.File{{Path: "rules/same.yml", Data: []byte(mark + "same")}, {Path: "rules/old.yml", Data: []byte(mark + "new")}, {Path: "deploy/prometheusrule/fresh.yml", Data: []byte(mark)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,14 +66,14 @@ func TestWriterChangesOnlyWhatWasRendered(t *testing.T) {
 	for _, c := range changes {
 		said = append(said, c.String())
 	}
-	if d := cmp.Diff([]string{"removed a/gone.yml", "changed a/old.yml", "wrote c/d/fresh.yml"}, said); d != "" {
+	if d := cmp.Diff([]string{"wrote deploy/prometheusrule/fresh.yml", "removed rules/gone.yml", "changed rules/old.yml"}, said); d != "" {
 		t.Errorf("changes (-want +got):\n%s", d)
 	}
 	if err := w.apply(changes); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"a/same.yml": mark + "same", "a/old.yml": mark + "new", "a/mine.yml": "mine", "b/other.yml": mark + "not a rendered folder", "c/d/fresh.yml": mark,
+		"rules/same.yml": mark + "same", "rules/old.yml": mark + "new", "rules/mine.yml": "mine", "b/other.yml": mark + "not a rendered folder", "deploy/prometheusrule/fresh.yml": mark,
 	}
 	if d := cmp.Diff(want, contents(t, dir)); d != "" {
 		t.Errorf("folder (-want +got):\n%s", d)
@@ -83,9 +83,9 @@ func TestWriterChangesOnlyWhatWasRendered(t *testing.T) {
 // TestWriterUndoesEverythingWhenOneRenameFails fails each rename in turn.
 func TestWriterUndoesEverythingWhenOneRenameFails(t *testing.T) {
 	t.Parallel()
-	before := map[string]string{"a/1.yml": mark + "1", "a/2.yml": mark + "2", "a/3.yml": mark + "stale", "a/mine.yml": "mine"}
+	before := map[string]string{"rules/1.yml": mark + "1", "rules/2.yml": mark + "2", "rules/3.yml": mark + "stale", "rules/mine.yml": "mine"}
 	files := []render.File{
-		{Path: "a/0.yml", Data: []byte(mark)}, {Path: "a/1.yml", Data: []byte(mark + "one")}, {Path: "a/2.yml", Data: []byte(mark + "two")}, {Path: "b/4.yml", Data: []byte(mark)},
+		{Path: "rules/0.yml", Data: []byte(mark)}, {Path: "rules/1.yml", Data: []byte(mark + "one")}, {Path: "rules/2.yml", Data: []byte(mark + "two")}, {Path: "b/4.yml", Data: []byte(mark)},
 	}
 	for failing := range files {
 		dir := folder(t, before)
@@ -114,13 +114,13 @@ func TestWriterUndoesEverythingWhenOneRenameFails(t *testing.T) {
 
 func TestWriterRefusesWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
-	dir := folder(t, map[string]string{"a/mine.yml": "by hand", "a/folder.yml/x": ""})
-	if err := os.Symlink("mine.yml", filepath.Join(dir, "a", "link.yml")); err != nil {
+	dir := folder(t, map[string]string{"rules/mine.yml": "by hand", "rules/folder.yml/x": ""})
+	if err := os.Symlink("mine.yml", filepath.Join(dir, "rules", "link.yml")); err != nil {
 		t.Fatal(err)
 	}
 	before := contents(t, dir)
 	for name, want := range map[string]string{
-		"a/mine.yml": "was not written by genaictl render", "a/folder.yml": "is not a regular file", "a/link.yml": "is not a regular file",
+		"rules/mine.yml": "was not written by genaictl render", "rules/folder.yml": "is not a regular file", "rules/link.yml": "is not a regular file",
 	} {
 		_, err := newWriter(dir).plan([]render.File{{Path: name, Data: []byte(mark)}, {Path: "z/new.yml", Data: []byte(mark)}})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), filepath.FromSlash(name)) {
@@ -129,5 +129,47 @@ func TestWriterRefusesWhatIsInTheWay(t *testing.T) {
 	}
 	if d := cmp.Diff(before, contents(t, dir)); d != "" {
 		t.Errorf("something changed (-before +after):\n%s", d)
+	}
+}
+
+// TestWriterCleansUpAfterOneThatWasKilled: also when nothing else is to be done.
+func TestWriterCleansUpAfterOneThatWasKilled(t *testing.T) {
+	t.Parallel()
+	for _, changes := range [][]change{nil, {{"wrote", "rules/new.yml", []byte(mark), nil}}} {
+		dir := folder(t, map[string]string{stagePrefix + "17/new-0": mark, stagePrefix + "notes.txt": "a file is not ours", "rules/mine.yml": "mine"})
+		if err := newWriter(dir).apply(changes); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{stagePrefix + "notes.txt": "a file is not ours", "rules/mine.yml": "mine"}
+		for _, c := range changes {
+			want[c.path] = string(c.data)
+		}
+		if d := cmp.Diff(want, contents(t, dir)); d != "" {
+			t.Errorf("%v (-want +got):\n%s", changes, d)
+		}
+		if _, err := os.Stat(filepath.Join(dir, stagePrefix+"17")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: the folder stays: %v", changes, err)
+		}
+	}
+}
+
+func TestWriterRefusesAFolderThatAnotherIsWritingInto(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{stagePrefix + "17/new-0": mark})
+	before := contents(t, dir)
+	release, err := newWriter(dir).hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := []change{{"wrote", "rules/new.yml", []byte(mark), nil}}
+	if err := newWriter(dir).apply(changes); err == nil || !strings.Contains(err.Error(), "another genaictl render is writing into "+dir) {
+		t.Errorf("got error %v", err)
+	}
+	if d := cmp.Diff(before, contents(t, dir)); d != "" {
+		t.Errorf("something changed (-before +after):\n%s", d)
+	}
+	release()
+	if err := newWriter(dir).apply(changes); err != nil {
+		t.Errorf("after the other has ended: %v", err)
 	}
 }

@@ -143,12 +143,10 @@ func renderedFiles(c *checklist.Checklist, folder fs.FS) (wanted, have map[strin
 func read(folder fs.FS, files []render.File) (map[string][]byte, error) {
 	have := map[string][]byte{}
 	wanted := map[string]bool{}
-	dirs := map[string]bool{}
 	for _, f := range files {
 		wanted[f.Path] = true
-		dirs[path.Dir(f.Path)] = true
 	}
-	for dir := range dirs {
+	for _, dir := range render.Folders() {
 		entries, err := fs.ReadDir(folder, dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -40,7 +40,13 @@ type bundle struct {
 	groups []group
 }
 
-// All renders everything, sorted by path.
+// Folders are all that any checklist renders into. What bears the mark of
+// rendering there and is rendered no more has had its day.
+func Folders() []string {
+	return []string{"dashboards", "deploy/alertmanager", "deploy/prometheusrule", "mixin", "rules", "testdata/rules"}
+}
+
+// All renders everything, sorted by path; every file lies in one of Folders.
 func All(c *checklist.Checklist, o Options) ([]File, error) {
 	if o.Lang == "" {
 		o.Lang = "en"
