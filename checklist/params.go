@@ -19,7 +19,8 @@ type Param struct {
 	Number bool
 }
 
-// Params are all parameters, sorted by name: selectors, thresholds, windows.
+// Params are all parameters, sorted by name: selectors, thresholds, windows, the
+// evaluation interval.
 // Those of disabled checks are among them, because signals of other checks may
 // share a window.
 func (c *Checklist) Params() []Param { return slices.Clone(c.params) }
@@ -28,6 +29,8 @@ func (c *Checklist) Params() []Param { return slices.Clone(c.params) }
 func (c *Checklist) collectParams() []Param {
 	params := map[string]Param{}
 	add := func(name, value string, number bool) { params[name] = Param{name, value, number} }
+	add("evaluation_interval", c.Interval.String(), false)
+	add("evaluation_interval_seconds", formatNumber(time.Duration(c.Interval).Seconds()), true)
 	for source, selector := range c.Selectors {
 		add(source, selector, false)
 	}

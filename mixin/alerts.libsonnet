@@ -4,7 +4,7 @@ local lib = import 'lib.libsonnet';
   prometheusAlerts+:: {
     groups: [
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-gpu.alerts',
         rules: [
           {
@@ -51,7 +51,7 @@ local lib = import 'lib.libsonnet';
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/gpu_utilization_low.md',
               summary: 'GPU utilisation is below the target band.',
             },
-            expr: '(genai:gpu_utilization_low:ratio_avg' + lib.text($._config.gpu_utilization_low_window) + ' < ' + lib.text($._config.gpu_utilization_low_info) + ')\nand on (cluster, node, gpu) (genai:gpu_utilization:ratio offset ' + lib.text($._config.gpu_utilization_low_window) + ')',
+            expr: '(genai:gpu_utilization_low:ratio_avg' + lib.text($._config.gpu_utilization_low_window) + ' < ' + lib.text($._config.gpu_utilization_low_info) + ')\nand on (cluster, node, gpu) (count_over_time(genai:gpu_utilization:ratio[' + lib.text($._config.gpu_utilization_low_window) + ']) * ' + lib.text($._config.evaluation_interval_seconds) + ' >= 0.8 * ' + lib.text($._config.gpu_utilization_low_window_seconds) + ')',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -69,7 +69,7 @@ local lib = import 'lib.libsonnet';
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/gpu_utilization_high.md',
               summary: 'GPU utilisation is above the target band.',
             },
-            expr: '(genai:gpu_utilization_high:ratio_avg' + lib.text($._config.gpu_utilization_high_window) + ' > ' + lib.text($._config.gpu_utilization_high_warning) + ')\nand on (cluster, node, gpu) (genai:gpu_utilization:ratio offset ' + lib.text($._config.gpu_utilization_high_window) + ')',
+            expr: '(genai:gpu_utilization_high:ratio_avg' + lib.text($._config.gpu_utilization_high_window) + ' > ' + lib.text($._config.gpu_utilization_high_warning) + ')\nand on (cluster, node, gpu) (count_over_time(genai:gpu_utilization:ratio[' + lib.text($._config.gpu_utilization_high_window) + ']) * ' + lib.text($._config.evaluation_interval_seconds) + ' >= 0.8 * ' + lib.text($._config.gpu_utilization_high_window_seconds) + ')',
             'for': '0s',
             keep_firing_for: '30m',
             labels: {
@@ -87,7 +87,7 @@ local lib = import 'lib.libsonnet';
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/gpu_idle.md',
               summary: 'A GPU is paid for and hardly used.',
             },
-            expr: '(genai:gpu_idle:ratio_avg' + lib.text($._config.gpu_idle_window) + ' < ' + lib.text($._config.gpu_idle_warning) + ')\nand on (cluster, node, gpu) (genai:gpu_utilization:ratio offset ' + lib.text($._config.gpu_idle_window) + ')',
+            expr: '(genai:gpu_idle:ratio_avg' + lib.text($._config.gpu_idle_window) + ' < ' + lib.text($._config.gpu_idle_warning) + ')\nand on (cluster, node, gpu) (count_over_time(genai:gpu_utilization:ratio[' + lib.text($._config.gpu_idle_window) + ']) * ' + lib.text($._config.evaluation_interval_seconds) + ' >= 0.8 * ' + lib.text($._config.gpu_idle_window_seconds) + ')',
             'for': '0s',
             keep_firing_for: '30m',
             labels: {
@@ -169,7 +169,7 @@ local lib = import 'lib.libsonnet';
         ],
       },
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-inference.alerts',
         rules: [
           {
@@ -228,7 +228,7 @@ local lib = import 'lib.libsonnet';
         ],
       },
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-cost.alerts',
         rules: [
           {
@@ -287,7 +287,7 @@ local lib = import 'lib.libsonnet';
         ],
       },
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-meta.alerts',
         rules: [
           {

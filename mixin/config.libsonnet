@@ -9,6 +9,8 @@ local lib = import 'lib.libsonnet';
     daily_cost_window: '1d',
     daily_cost_window_seconds: lib.seconds($._config.daily_cost_window),
     dcgm_exporter: 'job=~".*dcgm.*"',
+    evaluation_interval: '30s',
+    evaluation_interval_seconds: lib.seconds($._config.evaluation_interval),
     exporter_down_critical: 1,
     genai_exporter: 'job=~".*genai.*"',
     gpu_idle_warning: 0.2,

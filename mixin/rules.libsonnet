@@ -4,7 +4,7 @@ local lib = import 'lib.libsonnet';
   prometheusRules+:: {
     groups: [
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-gpu.rules',
         rules: [
           {
@@ -42,19 +42,19 @@ local lib = import 'lib.libsonnet';
         ],
       },
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-inference.rules',
         rules: [
           {
-            expr: 'sum by (cluster, namespace, model, runtime) (rate(genai_inference_requests_total{' + lib.text($._config.genai_exporter) + '}[' + lib.text($._config.inference_errors_window) + ']))\nor on (cluster, namespace, model, runtime)\nlabel_replace(\n  sum by (cluster, namespace, model) (rate(inference_request_total{' + lib.text($._config.seed) + '}[' + lib.text($._config.inference_errors_window) + '])),\n  "runtime", "seed", "", ""\n)',
+            expr: 'sum by (cluster, namespace, model, runtime) (\n  max by (cluster, instance, namespace, model, runtime, target, outcome) (\n    rate(genai_inference_requests_total{' + lib.text($._config.genai_exporter) + '}[' + lib.text($._config.inference_errors_window) + '])\n  )\n)\nor on (cluster, namespace, model, runtime)\nlabel_replace(\n  sum by (cluster, namespace, model) (rate(inference_request_total{' + lib.text($._config.seed) + '}[' + lib.text($._config.inference_errors_window) + '])),\n  "runtime", "seed", "", ""\n)',
             record: 'genai:runtime_requests:rate' + lib.text($._config.inference_errors_window),
           },
           {
-            expr: 'sum by (cluster, namespace, model, runtime) (rate(genai_inference_request_errors_total{' + lib.selector($._config.genai_exporter) + 'reason!="client"}[' + lib.text($._config.inference_errors_window) + ']))\nor on (cluster, namespace, model, runtime)\nlabel_replace(\n  sum by (cluster, namespace, model) (rate(inference_request_errors_total{' + lib.text($._config.seed) + '}[' + lib.text($._config.inference_errors_window) + '])),\n  "runtime", "seed", "", ""\n)',
+            expr: 'sum by (cluster, namespace, model, runtime) (\n  max by (cluster, instance, namespace, model, runtime, target, reason) (\n    rate(genai_inference_request_errors_total{' + lib.selector($._config.genai_exporter) + 'reason!="client"}[' + lib.text($._config.inference_errors_window) + '])\n  )\n)\nor on (cluster, namespace, model, runtime)\nlabel_replace(\n  sum by (cluster, namespace, model) (rate(inference_request_errors_total{' + lib.text($._config.seed) + '}[' + lib.text($._config.inference_errors_window) + '])),\n  "runtime", "seed", "", ""\n)',
             record: 'genai:runtime_request_errors:rate' + lib.text($._config.inference_errors_window),
           },
           {
-            expr: 'histogram_quantile(0.99, sum by (cluster, namespace, model, runtime, le) (rate(genai_inference_request_duration_seconds_bucket{' + lib.text($._config.genai_exporter) + '}[' + lib.text($._config.inference_latency_window) + '])))\nor on (cluster, namespace, model, runtime)\nlabel_replace(\n  histogram_quantile(0.99, sum by (cluster, namespace, model, le) (rate(inference_request_duration_seconds_bucket{' + lib.text($._config.seed) + '}[' + lib.text($._config.inference_latency_window) + ']))),\n  "runtime", "seed", "", ""\n)',
+            expr: 'histogram_quantile(0.99, sum by (cluster, namespace, model, runtime, le) (\n  max by (cluster, instance, namespace, model, runtime, target, le) (\n    rate(genai_inference_request_duration_seconds_bucket{' + lib.text($._config.genai_exporter) + '}[' + lib.text($._config.inference_latency_window) + '])\n  )\n))\nor on (cluster, namespace, model, runtime)\nlabel_replace(\n  histogram_quantile(0.99, sum by (cluster, namespace, model, le) (rate(inference_request_duration_seconds_bucket{' + lib.text($._config.seed) + '}[' + lib.text($._config.inference_latency_window) + ']))),\n  "runtime", "seed", "", ""\n)',
             record: 'genai:runtime_request_duration_seconds:p99_' + lib.text($._config.inference_latency_window),
           },
           {
@@ -76,29 +76,29 @@ local lib = import 'lib.libsonnet';
         ],
       },
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-cost.rules',
         rules: [
           {
-            expr: 'sum by (cluster) (increase(genai_cost_usd_total{' + lib.selector($._config.genai_exporter) + 'billed="provider"}[' + lib.text($._config.daily_cost_window) + ']))',
+            expr: 'sum by (cluster) (\n  max by (cluster, instance, runtime, model, namespace, kind) (\n    increase(genai_cost_usd_total{' + lib.selector($._config.genai_exporter) + 'billed="provider"}[' + lib.text($._config.daily_cost_window) + '])\n  )\n)',
             record: 'genai:cluster_cost_usd:increase' + lib.text($._config.daily_cost_window),
           },
           {
-            expr: 'sum by (cluster) (increase(genai_cost_usd_total{' + lib.selector($._config.genai_exporter) + 'billed="provider"}[' + lib.text($._config.cost_spike_window) + ']))',
+            expr: 'sum by (cluster) (\n  max by (cluster, instance, runtime, model, namespace, kind) (\n    increase(genai_cost_usd_total{' + lib.selector($._config.genai_exporter) + 'billed="provider"}[' + lib.text($._config.cost_spike_window) + '])\n  )\n)',
             record: 'genai:cluster_cost_usd:increase' + lib.text($._config.cost_spike_window),
           },
           {
-            expr: 'genai:cluster_cost_usd:increase' + lib.text($._config.cost_spike_window) + ' - (genai:cluster_cost_usd:increase' + lib.text($._config.cost_spike_window) + ' offset ' + lib.text($._config.cost_spike_window) + ')',
+            expr: 'genai:cluster_cost_usd:increase' + lib.text($._config.cost_spike_window) + ' - (genai:cluster_cost_usd:increase' + lib.text($._config.cost_spike_window) + ' offset ' + lib.text($._config.cost_spike_window) + ')\nand on (cluster) present_over_time((genai:cluster_cost_usd:increase' + lib.text($._config.cost_spike_window) + ' offset ' + lib.text($._config.cost_spike_window) + ')[' + lib.text($._config.cost_spike_window) + ':' + lib.text($._config.evaluation_interval) + '] offset ' + lib.text($._config.cost_spike_window) + ')',
             record: 'genai:cluster_cost_usd:delta' + lib.text($._config.cost_spike_window),
           },
           {
-            expr: 'sum by (cluster, namespace, model) (increase(genai_cost_unpriced_tokens_total{' + lib.text($._config.genai_exporter) + '}[' + lib.text($._config.daily_cost_window) + ']))',
+            expr: 'sum by (cluster, namespace, model) (\n  max by (cluster, instance, runtime, model, namespace) (\n    increase(genai_cost_unpriced_tokens_total{' + lib.text($._config.genai_exporter) + '}[' + lib.text($._config.daily_cost_window) + '])\n  )\n)',
             record: 'genai:model_unpriced_tokens:increase' + lib.text($._config.daily_cost_window),
           },
         ],
       },
       {
-        interval: '30s',
+        interval: lib.text($._config.evaluation_interval),
         name: 'genai-meta.rules',
         rules: [
           {

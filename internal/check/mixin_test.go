@@ -23,6 +23,7 @@ func TestMixinIsThePlainBundle(t *testing.T) {
 		"large":     {"checks: {daily_cost: {warning: 1234567}}", "{ _config+:: { daily_cost_warning: 1234567 } }"},
 		"requests":  {"checks: {inference_latency: {min_requests: 7}}", "{ _config+:: { inference_latency_min_requests: 7 } }"},
 		"window":    {"checks: {inference_errors: {window: 1h30m}}", "{ _config+:: { inference_errors_window: '1h30m' } }"},
+		"interval":  {"evaluation_interval: 1m", "{ _config+:: { evaluation_interval: '1m' } }"},
 		"selector":  {`selectors: {genai_exporter: 'job="x"'}`, `{ _config+:: { genai_exporter: 'job="x"' } }`},
 		"empty":     {`selectors: {genai_exporter: "", dcgm_exporter: ""}`, `{ _config+:: { genai_exporter: '', dcgm_exporter: '' } }`},
 	} {

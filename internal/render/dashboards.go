@@ -115,8 +115,8 @@ func (o *board) carrier(label string) string {
 }
 
 // filtered is a series with matchers for those of its labels that have a variable.
-func (o *board) filtered(series string, labels []string, fixed ...string) string {
-	matchers := slices.Clone(fixed)
+func (o *board) filtered(series string, labels []string) string {
+	var matchers []string
 	for _, v := range o.vars {
 		if slices.Contains(labels, v) {
 			matchers = append(matchers, fmt.Sprintf(`%s=~"$%s"`, v, v))
@@ -151,7 +151,8 @@ func (o *board) place() string {
 	return strings.Join(out, " ")
 }
 
-// alerts are the firing alerts of the checklist in the clusters chosen.
+// alerts are the firing alerts of the checklist in the clusters chosen, and
+// those of no cluster: what is absent everywhere belongs to none.
 func (o *board) alerts(matchers ...string) string {
 	var categories []string
 	for _, ch := range o.c.Checks() {
@@ -163,7 +164,10 @@ func (o *board) alerts(matchers ...string) string {
 		categories = append(categories, "meta")
 	}
 	fixed := append([]string{`alertstate="firing"`, fmt.Sprintf("category=~%q", strings.Join(categories, "|"))}, matchers...)
-	return o.filtered("ALERTS", []string{"cluster"}, fixed...)
+	if slices.Contains(o.vars, "cluster") {
+		fixed = append(fixed, `cluster=~"$cluster|"`)
+	}
+	return "ALERTS{" + strings.Join(fixed, ", ") + "}"
 }
 
 // query is a Prometheus query of a panel.

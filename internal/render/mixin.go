@@ -95,7 +95,7 @@ func (m *mixinWriter) groups(field, suffix string, keep func(rule) bool) string 
 			}
 		}
 		if len(rules) > 0 {
-			groups = append(groups, map[string]any{"name": g.Name + suffix, "interval": g.Interval.String(), "rules": rules})
+			groups = append(groups, map[string]any{"name": g.Name + suffix, "interval": checklist.Hole("evaluation_interval"), "rules": rules})
 		}
 	}
 	return m.object(field, map[string]any{"groups": groups})

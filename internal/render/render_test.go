@@ -31,6 +31,9 @@ func TestAllGivesTheSameBytesEveryTime(t *testing.T) {
 func TestEveryFileBearsTheMarkAndEndsInANewline(t *testing.T) {
 	t.Parallel()
 	for name, data := range rendered(t, defaultChecklist(t), Options{}) {
+		if !slices.Contains(Folders(), path.Dir(name)) {
+			t.Errorf("%s lies in none of Folders", name)
+		}
 		if !Rendered([]byte(data)) {
 			t.Errorf("%s does not say that it was rendered", name)
 		}
@@ -235,6 +238,14 @@ func TestBoardHasAPanelPerCheckAndIDsInOrder(t *testing.T) {
 			return p.Title == ch.Title.EN && strings.HasPrefix(p.Targets[0].Expr, c.RecordOf(ch)+"{")
 		}) {
 			t.Errorf("%s has no panel", ch.ID)
+		}
+	}
+	for _, p := range board.Panels {
+		for _, target := range p.Targets {
+			// An alert about what is absent everywhere has no cluster, and is seen whichever is chosen.
+			if strings.Contains(target.Expr, "ALERTS{alertstate") && !strings.Contains(target.Expr, `cluster=~"$cluster|"`) {
+				t.Errorf("panel %q reads %s", p.Title, target.Expr)
+			}
 		}
 	}
 	if bytes.Contains(data, []byte("9000000000")) {

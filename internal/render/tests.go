@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // margin is how far "just above" and "just below" are from a threshold.
-const margin = 0.01
+const margin = 0.005
 
 // testFile, testCase and exprTest are the fields of promtool's unit tests that
 // Prometheus 2.42 knows.
@@ -48,12 +47,13 @@ type testSample struct {
 // ruleTests are testdata/rules/<section>.yml: every level of every check is
 // silent just below its threshold, pending and then firing just above it,
 // fires on while keep_firing_for lasts, resolves, and is silent without data.
+// The watchdog fires always.
 func ruleTests(b *bundle) ([]File, error) {
 	var out []File
 	for _, s := range b.c.Sections {
 		p := &prover{b: b, step: time.Duration(b.c.Interval)}
 		for _, ch := range s.Checks {
-			p.check(ch)
+			p.check(s, ch)
 		}
 		p.noData(s)
 		if len(p.cases) == 0 {
@@ -75,23 +75,6 @@ type prover struct {
 	cases []testCase
 }
 
-// phase is a stretch of time in which a check's value stays the same.
-type phase struct {
-	value float64
-	kind  phaseKind
-	steps int
-}
-
-type phaseKind int
-
-// A good phase is just inside the threshold, a bad one just outside, and in a
-// calm one the value is far inside and sums stop growing.
-const (
-	phaseGood phaseKind = iota
-	phaseBad
-	phaseCalm
-)
-
 // steps rounds up, so that an alert has had its time.
 func (p *prover) steps(d checklist.Duration) int {
 	return int((time.Duration(d) + p.step - 1) / p.step)
@@ -101,30 +84,44 @@ func (p *prover) at(steps int) string {
 	return (time.Duration(steps) * p.step).String()
 }
 
-func (p *prover) check(ch checklist.Check) {
-	proofs := map[string][]checklist.Proof{}
-	for section, sources := range p.b.c.SourcesOf {
-		if slices.ContainsFunc(p.b.c.Sections, func(s checklist.Section) bool {
-			return s.ID == section && slices.ContainsFunc(s.Checks, func(c checklist.Check) bool { return c.ID == ch.ID })
-		}) {
-			for _, source := range sources {
-				if arm, ok := ch.ProofArms[source]; ok {
-					proofs[source] = arm
-				} else if source == "genai_exporter" {
-					proofs[source] = ch.Proof
-				}
-			}
+// sourceProof are the series by which one source proves a check.
+type sourceProof struct {
+	source string
+	series []checklist.Proof
+}
+
+// proofs are those of the sources that are present, the preferred one first.
+func (p *prover) proofs(s checklist.Section, ch checklist.Check) []sourceProof {
+	var out []sourceProof
+	for _, source := range p.b.c.SourcesOf[s.ID] {
+		if series, ok := ch.ProofArms[source]; ok {
+			out = append(out, sourceProof{source, series})
+		} else if source == ownSource {
+			out = append(out, sourceProof{source, ch.Proof})
 		}
 	}
+	return out
+}
+
+// ownSource is our exporter, whose series prove what holds for every source.
+const ownSource = "genai_exporter"
+
+func (p *prover) check(s checklist.Section, ch checklist.Check) {
+	proofs := p.proofs(s, ch)
 	for _, l := range ch.Levels {
-		for _, source := range slices.Sorted(maps.Keys(proofs)) {
-			p.level(ch, l, source, proofs[source])
+		for _, x := range proofs {
+			p.level(ch, l, x)
 		}
-		if proof, ok := proofs["genai_exporter"]; ok && len(ch.ProofLabels) > 0 && ch.Category != "meta" {
-			p.duplicated(ch, l, proof)
+		if len(proofs) > 1 {
+			p.preferred(ch, l, proofs)
 		}
-		if proof, ok := proofs["genai_exporter"]; ok && ch.MinRequests > 0 {
-			p.fewRequests(ch, l, proof)
+		if i := slices.IndexFunc(proofs, func(x sourceProof) bool { return x.source == ownSource }); i >= 0 {
+			own := proofs[i].series
+			p.duplicated(s, ch, l, own)
+			p.replicas(ch, l, own)
+			p.renumbered(ch, l, own)
+			p.steady(ch, l, own)
+			p.fewRequests(ch, l, own)
 		}
 	}
 }
@@ -136,31 +133,65 @@ type timing struct {
 }
 
 func (p *prover) timing(ch checklist.Check) timing {
-	fires := p.steps(ch.For) + p.steps(ch.Window)
-	if slices.ContainsFunc(ch.Proof, func(x checklist.Proof) bool { return x.Jump }) {
-		fires += p.steps(ch.Window)
+	window := p.steps(ch.Window)
+	fires := p.steps(ch.For) + window
+	if jumps(ch) {
+		fires += window + 1
 	}
 	t := timing{fires: fires, end: fires + 3}
-	t.gone = t.end + p.steps(ch.Window) + p.steps(ch.KeepFiringFor) + 4
+	// A value just outside is back inside when a small part of the window is calm.
+	t.gone = t.end + window/20 + p.steps(ch.KeepFiringFor) + 4
 	return t
 }
 
-func (p *prover) level(ch checklist.Check, l checklist.Level, source string, proof []checklist.Proof) {
+func jumps(ch checklist.Check) bool {
+	return slices.ContainsFunc(ch.Proof, func(x checklist.Proof) bool { return x.Jump })
+}
+
+func (p *prover) level(ch checklist.Check, l checklist.Level, x sourceProof) {
 	t := p.timing(ch)
 	inside, outside, far := around(l)
-	name := fmt.Sprintf("%s %s from %s: ", ch.Alert, l.Severity, source)
-	p.add(name+"silent just inside", proof, ch, []phase{{inside, phaseGood, t.gone}},
-		p.none(ch, l, t.fires), p.none(ch, l, t.end))
-	expect := []exprTest{p.one(ch, l, "firing", t.fires), p.one(ch, l, "firing", t.end-1)}
-	if ch.For > 0 {
-		expect = append([]exprTest{p.one(ch, l, "pending", t.fires-1)}, expect...)
+	name := fmt.Sprintf("%s %s from %s: ", ch.Alert, l.Severity, x.source)
+	absent := p.steps(p.b.c.AbsentFor) + 1
+	silent := []exprTest{p.none(ch, l, t.fires), p.none(ch, l, t.end)}
+	for _, signal := range p.expected(ch.Signal) {
+		silent = append(silent, exprTest{Expr: fmt.Sprintf("ALERTS{alertname=%q, signal=%q, alertstate=\"firing\"}", absentAlert, signal), EvalTime: p.at(absent)})
 	}
+	p.add(name+"silent just inside", p.input(x.series, ch, phase{inside, phaseGood, max(t.gone, absent+1)}), silent...)
+
+	var expect []exprTest
+	if ch.For > 0 {
+		expect = append(expect, p.one(ch, l, "pending", t.fires-1))
+	}
+	if window := p.steps(ch.Window); window > 3 && ch.MinRequests == 0 {
+		// Half a window of readings is no mean of the window, nor half a sum.
+		expect = append(expect, p.none(ch, l, t.fires-window/2))
+	}
+	expect = append(expect, p.one(ch, l, "firing", t.fires), p.one(ch, l, "firing", t.end-1))
 	// Three steps early, because a difference of sums leaves its threshold before the phase ends.
 	if keep := p.steps(ch.KeepFiringFor); keep > 3 {
 		expect = append(expect, p.one(ch, l, "firing", t.end+keep-3))
 	}
-	p.add(name+"fires just outside, then resolves", proof, ch, []phase{{outside, phaseBad, t.end}, {far, phaseCalm, t.gone - t.end + 4}},
-		append(expect, p.none(ch, l, t.gone+2))...)
+	p.add(name+"fires just outside, then resolves",
+		p.input(x.series, ch, phase{outside, phaseBad, t.end}, phase{far, phaseCalm, t.gone - t.end + 4}),
+		append(expect, p.none(ch, l, t.gone))...)
+}
+
+// expected are the signals below one that are reported when they are absent.
+func (p *prover) expected(id string) []string {
+	signal, _ := p.b.c.Signal(id)
+	var out []string
+	if signal.Expected {
+		out = append(out, id)
+	}
+	for _, below := range signal.Needs {
+		for _, id := range p.expected(below) {
+			if !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
 }
 
 // around gives values just inside and just outside a threshold, and one well inside.
@@ -172,42 +203,113 @@ func around(l checklist.Level) (inside, outside, far float64) {
 	return lower, upper, l.Threshold / 2
 }
 
-// duplicated repeats every series under a second scrape job: the alert must
-// still be one, because a rule that fails on many-to-many tells nobody.
-func (p *prover) duplicated(ch checklist.Check, l checklist.Level, proof []checklist.Proof) {
-	if slices.ContainsFunc(proof, func(x checklist.Proof) bool { return x.Increase || x.Jump }) {
-		return
-	}
-	twice := slices.Clone(proof)
-	for _, x := range proof {
-		x.Series = strings.Replace(x.Series, `job="genai_exporter"`, `job="genai_exporter_again"`, 1)
-		twice = append(twice, x)
-	}
+// preferred has all sources but the first say that something is wrong: the
+// first one is believed.
+func (p *prover) preferred(ch checklist.Check, l checklist.Level, proofs []sourceProof) {
 	t := p.timing(ch)
-	_, outside, _ := around(l)
-	p.add(fmt.Sprintf("%s %s: one alert when the exporter is scraped twice", ch.Alert, l.Severity), twice, ch,
-		[]phase{{outside, phaseBad, t.end}}, p.one(ch, l, "firing", t.end-1))
+	inside, outside, _ := around(l)
+	input := p.input(proofs[0].series, ch, phase{inside, phaseGood, t.end})
+	for _, x := range proofs[1:] {
+		input = append(input, p.input(x.series, ch, phase{outside, phaseBad, t.end})...)
+	}
+	p.add(fmt.Sprintf("%s %s: %s is believed before other sources", ch.Alert, l.Severity, proofs[0].source), input,
+		p.none(ch, l, t.fires), p.none(ch, l, t.end-1))
 }
 
-// fewRequests has the worst ratio there can be, but too few requests, and then none.
-func (p *prover) fewRequests(ch checklist.Check, l checklist.Level, proof []checklist.Proof) {
+// duplicated scrapes an exporter by two jobs: the alert must still be one,
+// because a rule that fails on many-to-many tells nobody, and nothing may count twice.
+func (p *prover) duplicated(s checklist.Section, ch checklist.Check, l checklist.Level, proof []checklist.Proof) {
+	if slices.Contains(s.Identity, "job") {
+		return // here a job of its own is a thing of its own
+	}
 	t := p.timing(ch)
-	few := 0.5 * ch.MinRequests / time.Duration(ch.Window).Seconds()
+	inside, outside, _ := around(l)
+	name := fmt.Sprintf("%s %s: an exporter that is scraped twice ", ch.Alert, l.Severity)
+	p.add(name+"gives one alert", p.input(again(proof), ch, phase{outside, phaseBad, t.end}), p.one(ch, l, "firing", t.end-1))
+	p.add(name+"counts once", p.input(again(proof), ch, phase{inside, phaseGood, t.end}), p.none(ch, l, t.fires), p.none(ch, l, t.end-1))
+}
+
+// replicas are two exporters of which each sees six tenths of what is too much,
+// or of the requests that are enough: together they are.
+func (p *prover) replicas(ch checklist.Check, l checklist.Level, proof []checklist.Proof) {
+	sums := jumps(ch) || slices.ContainsFunc(proof, func(x checklist.Proof) bool { return x.Increase })
+	if !sums && ch.MinRequests == 0 {
+		return
+	}
+	_, value, _ := around(l)
+	both := proof
+	if sums {
+		value *= 0.6
+	} else {
+		both = atRate(both, 0.6*ch.MinRequests/time.Duration(ch.Window).Seconds())
+	}
+	for _, x := range slices.Clone(both) {
+		x.Series = strings.Replace(x.Series, `instance="a:19400"`, `instance="b:19400"`, 1)
+		both = append(slices.Clip(both), x)
+	}
+	t := p.timing(ch)
+	p.add(fmt.Sprintf("%s %s: two exporters are added up", ch.Alert, l.Severity),
+		p.input(both, ch, phase{value, phaseBad, t.end}), p.one(ch, l, "firing", t.end-1))
+}
+
+// renumbered has two rows of identity for one GPU, as after its index changed:
+// the join must still give one alert, whichever row it takes.
+func (p *prover) renumbered(ch checklist.Check, l checklist.Level, proof []checklist.Proof) {
+	const info = "genai_gpu_info{"
+	i := slices.IndexFunc(proof, func(x checklist.Proof) bool { return strings.HasPrefix(x.Series, info) })
+	if i < 0 {
+		return
+	}
+	other := proof[i]
+	other.Series = strings.Replace(other.Series, `gpu="0"`, `gpu="7"`, 1)
+	t := p.timing(ch)
 	_, outside, _ := around(l)
+	p.add(fmt.Sprintf("%s %s: one alert for a GPU with two rows of identity", ch.Alert, l.Severity),
+		p.input(append(slices.Clone(proof), other), ch, phase{outside, phaseBad, t.end}),
+		exprTest{
+			Expr:     fmt.Sprintf("count(ALERTS{alertname=%q, severity=%q, alertstate=\"firing\"})", ch.Alert, l.Severity),
+			EvalTime: p.at(t.end - 1), Samples: []testSample{{"{}", 1}},
+		})
+}
+
+// steady has a sum grow fast, but from the first sample on and always alike:
+// that there was nothing before is no rise.
+func (p *prover) steady(ch checklist.Check, l checklist.Level, proof []checklist.Proof) {
+	if !jumps(ch) {
+		return
+	}
+	alike := slices.Clone(proof)
+	for i := range alike {
+		alike[i].Jump, alike[i].Increase = false, true
+	}
+	t, window := p.timing(ch), p.steps(ch.Window)
+	p.add(fmt.Sprintf("%s %s: silent where nothing changes", ch.Alert, l.Severity),
+		p.input(alike, ch, phase{l.Threshold * 10, phaseBad, t.end}),
+		p.none(ch, l, window+1), p.none(ch, l, window+window/2), p.none(ch, l, t.fires), p.none(ch, l, t.end-1))
+}
+
+// fewRequests has the worst ratio there can be: with just too few requests, also
+// when they are scraped twice, with none, and with just enough.
+func (p *prover) fewRequests(ch checklist.Check, l checklist.Level, proof []checklist.Proof) {
+	if ch.MinRequests == 0 {
+		return
+	}
+	t := p.timing(ch)
+	_, outside, _ := around(l)
+	silent := []exprTest{p.none(ch, l, t.fires), p.none(ch, l, t.end-1)}
 	for _, c := range []struct {
-		name string
-		rate float64
-	}{{"too few requests", few}, {"no requests", 0}} {
-		scaled := slices.Clone(proof)
-		for i := range scaled {
-			for _, f := range []**float64{&scaled[i].Rate, &scaled[i].Counter, &scaled[i].Histogram} {
-				if *f != nil {
-					*f = &c.rate
-				}
-			}
-		}
-		p.add(fmt.Sprintf("%s %s: silent with %s", ch.Alert, l.Severity, c.name), scaled, ch,
-			[]phase{{outside, phaseBad, t.end}}, p.none(ch, l, t.fires), p.none(ch, l, t.end-1))
+		name   string
+		share  float64 // of the requests that are enough
+		proof  []checklist.Proof
+		expect []exprTest
+	}{
+		{"silent with too few requests", 0.9, proof, silent},
+		{"silent with too few requests, scraped twice", 0.9, again(proof), silent},
+		{"silent with no requests", 0, proof, append(slices.Clone(silent), exprTest{Expr: p.b.c.RecordOf(ch), EvalTime: p.at(t.fires)})},
+		{"fires with just enough requests", 1.1, proof, []exprTest{p.one(ch, l, "firing", t.end-1)}},
+	} {
+		rate := c.share * ch.MinRequests / time.Duration(ch.Window).Seconds()
+		p.add(fmt.Sprintf("%s %s: %s", ch.Alert, l.Severity, c.name), p.input(atRate(c.proof, rate), ch, phase{outside, phaseBad, t.end}), c.expect...)
 	}
 }
 
@@ -235,6 +337,14 @@ func (p *prover) noData(s checklist.Section) {
 	}
 	for _, ch := range s.Checks {
 		expect = append(expect, exprTest{Expr: fmt.Sprintf("ALERTS{alertname=%q}", ch.Alert), EvalTime: p.at(absent + 2)})
+	}
+	if s.ID == "meta" {
+		labels := map[string]string{
+			"alertname": watchdog, "alertstate": "firing", "severity": "none", "category": "meta", "signal": "watchdog", "check": "watchdog",
+		}
+		expect = append(expect, exprTest{
+			Expr: fmt.Sprintf("ALERTS{alertname=%q}", watchdog), EvalTime: p.at(1), Samples: []testSample{{series("ALERTS", labels), 1}},
+		})
 	}
 	if len(expect) > 0 {
 		p.cases = append(p.cases, testCase{
@@ -268,131 +378,6 @@ func series(name string, labels map[string]string) string {
 	return name + "{" + strings.Join(pairs, ", ") + "}"
 }
 
-func (p *prover) add(name string, proof []checklist.Proof, ch checklist.Check, phases []phase, expect ...exprTest) {
-	var input []testSeries
-	for _, x := range proof {
-		if x.Histogram != nil {
-			input = append(input, p.histogram(x, phases)...)
-			continue
-		}
-		input = append(input, testSeries{x.Series, p.values(x, ch, phases)})
-	}
+func (p *prover) add(name string, input []testSeries, expect ...exprTest) {
 	p.cases = append(p.cases, testCase{Name: name, Interval: p.b.c.Interval.String(), InputSeries: input, Exprs: expect})
-}
-
-// values writes a series phase by phase in promtool's notation.
-func (p *prover) values(x checklist.Proof, ch checklist.Check, phases []phase) string {
-	if x.Jump {
-		rest := p.steps(ch.Window)
-		phases = slices.Concat([]phase{{0, phaseCalm, rest + 1}}, phases)
-		phases[1].steps -= rest
-	}
-	var w seriesWriter
-	for _, ph := range phases {
-		v := ph.value
-		switch {
-		case x.Const != nil:
-			w.gauge(*x.Const, ph.steps)
-		case x.State != nil && ph.kind == phaseBad:
-			w.gauge(*x.State, ph.steps)
-		case x.State != nil:
-			w.gauge(1-*x.State, ph.steps)
-		case x.Gauge != nil:
-			w.gauge(v**x.Gauge, ph.steps)
-		case x.Complement != nil:
-			w.gauge((1-v)**x.Complement, ph.steps)
-		case x.Rate != nil:
-			w.counter(*x.Rate*p.step.Seconds(), ph.steps)
-		case x.Counter != nil:
-			w.counter(v**x.Counter*p.step.Seconds(), ph.steps)
-		case ph.kind == phaseCalm:
-			w.counter(0, ph.steps)
-		default:
-			w.counter(v*p.step.Seconds()/time.Duration(ch.Window).Seconds(), ph.steps)
-		}
-	}
-	return w.String()
-}
-
-// histogram writes bucket series whose P99 is the phase's value: the share
-// below the bucket that holds the value is chosen so that linear interpolation
-// lands on it.
-func (p *prover) histogram(x checklist.Proof, phases []phase) []testSeries {
-	name, labels, _ := strings.Cut(strings.TrimSuffix(x.Series, "}"), "{")
-	bounds := p.bounds(name)
-	var out []testSeries
-	for i := range len(bounds) + 1 {
-		var w seriesWriter
-		for _, ph := range phases {
-			w.counter(*x.Histogram*p.step.Seconds()*share(bounds, i, ph.value), ph.steps)
-		}
-		le := "+Inf"
-		if i < len(bounds) {
-			le = strconv.FormatFloat(bounds[i], 'f', -1, 64)
-		}
-		out = append(out, testSeries{fmt.Sprintf("%s_bucket{%s,le=%q}", name, labels, le), w.String()})
-	}
-	return out
-}
-
-// share is the cumulative share of observations in bucket i for a P99 of v.
-func share(bounds []float64, i int, v float64) float64 {
-	holds, _ := slices.BinarySearch(bounds, v)
-	if holds == len(bounds) {
-		holds-- // the quantile saturates at the last bound
-	}
-	if i >= holds {
-		return 1
-	}
-	lower := 0.0
-	if holds > 0 {
-		lower = bounds[holds-1]
-	}
-	x := (v - lower) / (bounds[holds] - lower)
-	return max(0, (0.99-x)/(1-x))
-}
-
-// bounds are the contract's, or for sources that state none a usual set.
-func (p *prover) bounds(family string) []float64 {
-	for _, id := range slices.Sorted(maps.Keys(p.b.c.Contracts)) {
-		for _, f := range p.b.c.Contracts[id].Families {
-			if f.Name == family && len(f.Buckets) > 0 {
-				return f.Buckets
-			}
-		}
-	}
-	return []float64{0.1, 0.5, 1, 2, 5, 10, 30, 60}
-}
-
-// seriesWriter joins phases; a counter goes on where it was.
-type seriesWriter struct {
-	parts   []string
-	last    float64
-	started bool
-}
-
-func (w *seriesWriter) gauge(v float64, steps int) {
-	w.parts = append(w.parts, fmt.Sprintf("%s+0x%d", sampleNumber(v), steps-1))
-	w.last, w.started = v, true
-}
-
-func (w *seriesWriter) counter(perStep float64, steps int) {
-	start := w.last + perStep
-	if !w.started {
-		start = 0
-	}
-	w.parts = append(w.parts, fmt.Sprintf("%s+%sx%d", sampleNumber(start), sampleNumber(perStep), steps-1))
-	w.last, w.started = start+perStep*float64(steps-1), true
-}
-
-func (w *seriesWriter) String() string { return strings.Join(w.parts, " ") }
-
-// sampleNumber keeps twelve significant digits, so that 0.0101 is not written as
-// what binary fractions make of it.
-func sampleNumber(v float64) string {
-	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64)
-	if err != nil {
-		short = v
-	}
-	return strconv.FormatFloat(short, 'f', -1, 64)
 }
