@@ -144,6 +144,17 @@ func (p *prover) timing(ch checklist.Check) timing {
 	return t
 }
 
+// counted looks late enough for every count of requests to have its own window full.
+func (p *prover) counted(ch checklist.Check) timing {
+	t, more := p.timing(ch), 0
+	for _, other := range p.b.c.Checks() {
+		if ch.MinRequests > 0 && other.MinRequests > 0 {
+			more = max(more, p.steps(other.Window)-p.steps(ch.Window))
+		}
+	}
+	return timing{t.fires + more, t.end + more, t.gone + more}
+}
+
 func jumps(ch checklist.Check) bool {
 	return slices.ContainsFunc(ch.Proof, func(x checklist.Proof) bool { return x.Jump })
 }
@@ -247,7 +258,7 @@ func (p *prover) replicas(ch checklist.Check, l checklist.Level, proof []checkli
 		x.Series = strings.Replace(x.Series, `instance="a:19400"`, `instance="b:19400"`, 1)
 		both = append(slices.Clip(both), x)
 	}
-	t := p.timing(ch)
+	t := p.counted(ch)
 	p.add(fmt.Sprintf("%s %s: two exporters are added up", ch.Alert, l.Severity),
 		p.input(both, ch, phase{value, phaseBad, t.end}), p.one(ch, l, "firing", t.end-1))
 }
@@ -294,7 +305,7 @@ func (p *prover) fewRequests(ch checklist.Check, l checklist.Level, proof []chec
 	if ch.MinRequests == 0 {
 		return
 	}
-	t := p.timing(ch)
+	t := p.counted(ch)
 	_, outside, _ := around(l)
 	silent := []exprTest{p.none(ch, l, t.fires), p.none(ch, l, t.end-1)}
 	for _, c := range []struct {
