@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -101,6 +102,9 @@ func (s settings) level(sev Severity) *threshold {
 	return s.Critical
 }
 
+// maxInterval leaves room for one missed evaluation before a sample is stale.
+const maxInterval = Duration(2 * time.Minute)
+
 // builder lays files over one another and collects what is wrong.
 type builder struct {
 	c        *Checklist
@@ -130,8 +134,11 @@ func (b *builder) lay(l layer) error {
 	for _, f := range c.Routing.faults() {
 		b.doc.Addf("routing."+f.path, "%s", f.reason)
 	}
-	if c.Interval <= 0 {
+	switch {
+	case c.Interval <= 0:
 		b.doc.Addf("evaluation_interval", "must be longer than 0s")
+	case c.Interval > maxInterval:
+		b.doc.Addf("evaluation_interval", "must be at most %s: Prometheus forgets a sample after 5m, and rules read one another's", maxInterval)
 	}
 	if c.AbsentFor <= 0 {
 		b.doc.Addf("absent_for", "must be longer than 0s")

@@ -141,7 +141,7 @@ func (r Routing) receiverFaults(rec Receiver) []string {
 			}
 		}
 		if w.URLFile != "" && r.Minor() == 25 {
-			out = append(out, "Alertmanager below 0.26 cannot read a webhook URL from a file, and the URL is a secret; use slack or pagerduty, a loopback url, or a newer Alertmanager")
+			out = append(out, "Alertmanager below 0.26 cannot read a webhook URL from a file, and the URL is a secret; use slack or pagerduty, a loopback url, or a newer Alertmanager; every audience that you do not name keeps the default webhook, so name all four")
 		}
 	}
 	if s := rec.Slack; s != nil {

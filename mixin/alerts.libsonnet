@@ -119,7 +119,7 @@ local lib = import 'lib.libsonnet';
             alert: 'GenAISignalAbsent',
             annotations: {
               action: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
-              description: 'Nothing records genai:gpu_memory_used:ratio, so its checks cannot fire.',
+              description: 'Not watched now: GPU memory used. Nothing records genai:gpu_memory_used:ratio.',
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/signal_absent.md',
               summary: 'A signal of the checklist is missing.',
             },
@@ -136,7 +136,7 @@ local lib = import 'lib.libsonnet';
             alert: 'GenAISignalAbsent',
             annotations: {
               action: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
-              description: 'Nothing records genai:gpu_temperature:celsius, so its checks cannot fire.',
+              description: 'Not watched now: GPU temperature. Nothing records genai:gpu_temperature:celsius.',
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/signal_absent.md',
               summary: 'A signal of the checklist is missing.',
             },
@@ -153,7 +153,7 @@ local lib = import 'lib.libsonnet';
             alert: 'GenAISignalAbsent',
             annotations: {
               action: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
-              description: 'Nothing records genai:gpu_utilization:ratio, so its checks cannot fire.',
+              description: 'Not watched now: GPU utilisation above the lower end, GPU utilisation below the upper end, GPU not idle. Nothing records genai:gpu_utilization:ratio.',
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/signal_absent.md',
               summary: 'A signal of the checklist is missing.',
             },
@@ -212,7 +212,7 @@ local lib = import 'lib.libsonnet';
             alert: 'GenAISignalAbsent',
             annotations: {
               action: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
-              description: 'Nothing records genai:runtime_requests:rate' + lib.text($._config.inference_errors_window) + ', so its checks cannot fire.',
+              description: 'Not watched now: P99 latency, Error ratio. Nothing records genai:runtime_requests:rate' + lib.text($._config.inference_errors_window) + '.',
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/signal_absent.md',
               summary: 'A signal of the checklist is missing.',
             },
@@ -271,7 +271,7 @@ local lib = import 'lib.libsonnet';
             alert: 'GenAISignalAbsent',
             annotations: {
               action: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
-              description: 'Nothing records genai:cluster_cost_usd:increase' + lib.text($._config.daily_cost_window) + ', so its checks cannot fire.',
+              description: 'Not watched now: Cost of the last day. Nothing records genai:cluster_cost_usd:increase' + lib.text($._config.daily_cost_window) + '.',
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/signal_absent.md',
               summary: 'A signal of the checklist is missing.',
             },
@@ -312,7 +312,7 @@ local lib = import 'lib.libsonnet';
             alert: 'GenAISignalAbsent',
             annotations: {
               action: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
-              description: 'Nothing records genai:exporter_up:min, so its checks cannot fire.',
+              description: 'Not watched now: Exporter answers. Nothing records genai:exporter_up:min.',
               runbook_url: 'https://github.com/genai-exporter/genai-exporter/blob/main/docs/runbooks/en/signal_absent.md',
               summary: 'A signal of the checklist is missing.',
             },

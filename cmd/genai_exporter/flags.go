@@ -47,7 +47,7 @@ type gpuOptions struct {
 // parseFlags answers done when the arguments asked only for help or a version,
 // which it has printed then. Its errors are misuse.
 func parseFlags(args []string, std streams) (o *options, done bool, err error) {
-	app := kingpin.New("genai_exporter", "Metrics of one GenAI node: GPUs, model servers, request logs and what they cost.")
+	app := kingpin.New("genai_exporter", "Metrics of one GenAI node: GPUs, request logs and what they cost.")
 	app.HelpFlag.Short('h')
 	app.UsageWriter(std.out).ErrorWriter(std.err).Version(version.Print("genai_exporter"))
 	app.Terminate(func(int) { done = true })

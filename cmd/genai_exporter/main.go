@@ -1,5 +1,5 @@
-// Command genai_exporter serves the metrics of one GenAI node: its GPUs, its
-// model servers and its request logs, on /metrics of port 19400.
+// Command genai_exporter serves the metrics of one GenAI node: its GPUs and its
+// request logs, on /metrics of port 19400.
 package main
 
 import (

@@ -13,7 +13,7 @@ func runCheck(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("check", stdout, stderr)
 	file := flags.Flag("checklist", "The checklist that the files were rendered from. None: the default itself.").
 		PlaceHolder("FILE").String()
-	dir := flags.Flag("dir", "Folder that was given to render as --out.").Default(".").PlaceHolder("DIR").String()
+	dir := flags.Flag("dir", "Folder that was given to render as --out.").Default(".").String()
 	if code, done := flags.parse(args); done {
 		return code
 	}

@@ -15,7 +15,7 @@ func runRender(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("render", stdout, stderr)
 	file := flags.Flag("checklist", "Your checklist: only what differs from the default. None: the default itself.").
 		PlaceHolder("FILE").String()
-	out := flags.Flag("out", "Folder to write into; made when it is missing.").Default(".").PlaceHolder("DIR").String()
+	out := flags.Flag("out", "Folder to write into; made when it is missing.").Default(".").String()
 	lang := flags.Flag("lang", "Language of texts in alerts, messages and boards: en or ko.").
 		Default("en").HintOptions(checklist.Languages()...).String()
 	if code, done := flags.parse(args); done {

@@ -56,19 +56,19 @@ func declareUp(flags *flagSet) *upFlags {
 		PlaceHolder("FILE").String()
 	f.lang = flags.Flag("lang", "Language of the page and of alerts: en or ko.").Default("en").HintOptions(checklist.Languages()...).String()
 	f.targets = flags.Flag("target", "An exporter to scrape; may be repeated.").
-		Default("127.0.0.1:19400").PlaceHolder("HOST:PORT").Strings()
+		Default("127.0.0.1:19400").Strings()
 	f.job = flags.Flag("job", "Label job of the exporters; the checklist's selector of the source must match it.").
-		Default("genai_exporter").PlaceHolder("NAME").String()
+		Default("genai_exporter").String()
 	f.listen = flags.Flag("web.listen-address", "Where the page is served; another address than loopback needs --web.config.file.").
-		Default("127.0.0.1:19490").PlaceHolder("HOST:PORT").String()
+		Default("127.0.0.1:19490").String()
 	f.web = flags.Flag("web.config.file", "TLS and basic authentication, as every Prometheus program reads them.").
 		PlaceHolder("FILE").String()
 	f.external = flags.Flag("web.external-url", "How people reach the page, if not by its address: used in links, and its host name is let in.").
 		PlaceHolder("URL").URL()
 	f.storage = flags.Flag("storage.path", "Folder of the samples, the rendered rules and what was notified; made when it is missing.").
-		Default("data/genaictl").PlaceHolder("DIR").String()
-	f.retention = flags.Flag("storage.retention", "How long samples are kept.").Default("15d").PlaceHolder("DURATION").String()
-	f.interval = flags.Flag("scrape.interval", "How often the exporters are scraped.").Default("15s").PlaceHolder("DURATION").String()
+		Default("data/genaictl").String()
+	f.retention = flags.Flag("storage.retention", "How long samples are kept.").Default("15d").String()
+	f.interval = flags.Flag("scrape.interval", "How often the exporters are scraped.").Default("15s").String()
 	f.alertmanager = flags.Flag("alertmanager.url", "Alertmanager that gets all alerts. None: they are routed here, as the checklist says.").
 		PlaceHolder("URL").URL()
 	promslogflag.AddFlags(flags.Application, f.log)

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -126,8 +127,8 @@ func (b *bundle) absent(s checklist.Section, signal checklist.Signal) rule {
 		KO: "점검 항목의 지표가 들어오지 않습니다.",
 	}
 	description := checklist.Text{
-		EN: "Nothing records " + signal.Record + ", so its checks cannot fire.",
-		KO: signal.Record + " 지표가 기록되지 않아 관련 점검이 동작할 수 없습니다.",
+		EN: "Not watched now: " + b.watchers(s, signal.ID) + ". Nothing records " + signal.Record + ".",
+		KO: "지금 감시되지 않는 항목: " + b.watchers(s, signal.ID) + ". " + signal.Record + " 지표가 기록되지 않고 있습니다.",
 	}
 	action := checklist.Text{
 		EN: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
@@ -143,6 +144,24 @@ func (b *bundle) absent(s checklist.Section, signal checklist.Signal) rule {
 			"action": action.In(b.lang), "runbook_url": b.runbook("signal_absent"),
 		},
 	}
+}
+
+// watchers are the titles of the checks that a signal feeds, directly or
+// through other signals of its section.
+func (b *bundle) watchers(s checklist.Section, id string) string {
+	fed := map[string]bool{id: true}
+	for _, g := range s.Signals { // a signal stands after those it needs
+		if slices.ContainsFunc(g.Needs, func(need string) bool { return fed[need] }) {
+			fed[g.ID] = true
+		}
+	}
+	var titles []string
+	for _, ch := range s.Checks {
+		if fed[ch.Signal] {
+			titles = append(titles, ch.Title.In(b.lang))
+		}
+	}
+	return strings.Join(titles, ", ")
 }
 
 // watchdog always fires; the dead-man receiver tells when it stops.
