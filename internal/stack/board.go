@@ -37,10 +37,16 @@ type Board struct {
 	Alerts []BoardAlert
 	// Alertmanager is where alerts go; empty where they are routed here.
 	Alertmanager string
-	Notices      []Notice
+	// AlertmanagerFails says that the last sending to it failed.
+	AlertmanagerFails bool
+	Notices           []Notice
+	// Undelivered are the receivers whose last delivery failed.
+	Undelivered []string
 	// Heartbeat is the last of the dead man's switch.
 	Heartbeat *Notice
-	Targets   []BoardTarget
+	// HeartbeatDelivered is when one last arrived; zero when none did.
+	HeartbeatDelivered time.Time
+	Targets            []BoardTarget
 }
 
 // BoardSection is a part of the checklist.

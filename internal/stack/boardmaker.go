@@ -38,17 +38,19 @@ type boardMaker struct {
 	rules        func() []*rules.AlertingRule
 	targets      func() map[string][]*scrape.Target
 	alertmanager *url.URL
-	router       *router
+	// One of them is nil.
+	router    *router
+	forwarder *forwarder
 
 	mu   sync.Mutex
 	last *Board
 }
 
-func newBoardMaker(o Options, p *promServer, r *router) *boardMaker {
+func newBoardMaker(s *stack) *boardMaker {
 	return &boardMaker{
-		checklist: o.Checklist, lang: o.Lang, now: o.Now, query: engineQuerier{p},
-		rules: p.rules.AlertingRules, targets: p.scrape.TargetsActive,
-		alertmanager: o.AlertmanagerURL, router: r,
+		checklist: s.o.Checklist, lang: s.o.Lang, now: s.o.Now, query: engineQuerier{s.prom},
+		rules: s.prom.rules.AlertingRules, targets: s.prom.scrape.TargetsActive,
+		alertmanager: s.o.AlertmanagerURL, router: s.router, forwarder: s.forwarder,
 	}
 }
 
@@ -69,8 +71,12 @@ func (m *boardMaker) board(ctx context.Context) (*Board, error) {
 	if m.alertmanager != nil {
 		b.Alertmanager = m.alertmanager.String()
 	}
+	if m.forwarder != nil {
+		b.AlertmanagerFails = m.forwarder.failing.Load()
+	}
 	if m.router != nil {
 		b.Notices, b.Heartbeat = m.router.journal.last()
+		b.Undelivered, b.HeartbeatDelivered = m.router.journal.outcomes()
 	}
 	m.last = b
 	return b, nil

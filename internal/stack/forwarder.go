@@ -1,9 +1,12 @@
 package stack
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
@@ -19,11 +22,14 @@ const notifierQueue = 10_000
 type forwarder struct {
 	*notifier.Manager
 	running sync.WaitGroup
+	// failing says that the last sending failed.
+	failing atomic.Bool
 }
 
 func newForwarder(conf *config.Config, logger *slog.Logger, reg prometheus.Registerer) (*forwarder, error) {
-	opts := &notifier.Options{QueueCapacity: notifierQueue, DrainOnShutdown: true, Registerer: reg}
-	f := &forwarder{Manager: notifier.NewManager(opts, model.UTF8Validation, quietly(logger).With("component", "notifier"))}
+	f := &forwarder{}
+	opts := &notifier.Options{QueueCapacity: notifierQueue, DrainOnShutdown: true, Registerer: reg, Do: f.do}
+	f.Manager = notifier.NewManager(opts, model.UTF8Validation, quietly(logger).With("component", "notifier"))
 	if err := f.ApplyConfig(conf); err != nil {
 		return nil, fmt.Errorf("--alertmanager.url: %w", err)
 	}
@@ -36,6 +42,13 @@ func newForwarder(conf *config.Config, logger *slog.Logger, reg prometheus.Regis
 	ch <- sets
 	f.running.Go(func() { f.Run(ch) })
 	return f, nil
+}
+
+// do sends as the notifier itself does, and remembers how it went.
+func (f *forwarder) do(ctx context.Context, client *http.Client, req *http.Request) (*http.Response, error) {
+	resp, err := client.Do(req.WithContext(ctx))
+	f.failing.Store(err != nil || resp.StatusCode/100 != 2)
+	return resp, err //nolint:wrapcheck // the notifier says what it was about
 }
 
 func (f *forwarder) stop() {

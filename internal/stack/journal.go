@@ -68,10 +68,16 @@ type journal struct {
 	mu        sync.Mutex
 	notices   []*Notice // newest last
 	heartbeat *Notice   // the last of the dead man's switch
+	// failing are the integrations whose last delivery failed.
+	failing map[outlet]bool
+	beaten  time.Time // when the dead man's switch was last delivered
 }
 
+// outlet is one integration of a receiver.
+type outlet struct{ receiver, via string }
+
 func newJournal(logger *slog.Logger, now func() time.Time) *journal {
-	return &journal{logger: logger, now: now}
+	return &journal{logger: logger, now: now, failing: map[outlet]bool{}}
 }
 
 // batch is a group of alerts on its way to a receiver.
@@ -106,6 +112,7 @@ func (j *journal) note(b batch, via []string) {
 func (j *journal) delivered(b batch, d Delivery) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.outcome(b, d)
 	n := j.entry(b, func(n *Notice) bool {
 		return !slices.ContainsFunc(n.Deliveries, func(old Delivery) bool { return old.Via == d.Via && old.Status == delivered })
 	})
@@ -114,6 +121,31 @@ func (j *journal) delivered(b batch, d Delivery) {
 		return
 	}
 	n.Deliveries = append(n.Deliveries, d)
+}
+
+// outcome remembers the last result of each integration, for longer than its
+// notification is remembered.
+func (j *journal) outcome(b batch, d Delivery) {
+	if d.Status == failed {
+		j.failing[outlet{b.receiver, d.Via}] = true
+		return
+	}
+	delete(j.failing, outlet{b.receiver, d.Via})
+	if isHeartbeat(b) {
+		j.beaten = j.now()
+	}
+}
+
+// outcomes are the receivers whose last delivery failed, by name, and when the
+// dead man's switch was last delivered; zero when it never was.
+func (j *journal) outcomes() (undelivered []string, beaten time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for s := range j.failing {
+		undelivered = append(undelivered, s.receiver)
+	}
+	slices.Sort(undelivered)
+	return slices.Compact(undelivered), j.beaten
 }
 
 // entry finds the notification that b belongs to, or begins one. The last one

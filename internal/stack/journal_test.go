@@ -164,3 +164,35 @@ func TestFailureIsCutShort(t *testing.T) {
 		t.Errorf("got %d runes: %.400s", len([]rune(got)), got)
 	}
 }
+
+func TestReceiverIsUndeliveredUntilItsLastDeliverySucceeds(t *testing.T) {
+	t.Parallel()
+	j := newTestJournal()
+	of := func(receiver, group, check string) batch {
+		return batch{receiver: receiver, group: group, alerts: []*alert.Alert{firing(check, "0", time.Time{})}}
+	}
+	send := func(b batch, via, status string) { j.delivered(b, Delivery{Via: via, Status: status}) }
+	want := func(when, undelivered string, beaten bool) {
+		t.Helper()
+		if got, at := j.outcomes(); strings.Join(got, ",") != undelivered || at.IsZero() == beaten {
+			t.Errorf("%s: got %v and a heartbeat at %v, want %q and %v", when, got, at, undelivered, beaten)
+		}
+	}
+	want("nothing sent", "", false)
+	send(of("page", "g", "c"), "webhook", failed)
+	send(of("page", "g", "c"), "slack", failed)
+	send(of("dead_man", "w", watchdogCheck), "webhook", failed)
+	want("all fail", "dead_man,page", false)
+	send(of("page", "g", "c"), "slack", delivered)
+	want("half of a receiver fails", "dead_man,page", false)
+	for i := range journalSize + 1 {
+		send(of("ticket", fmt.Sprint(i), "c"), "webhook", delivered)
+	}
+	want("the notice is forgotten", "dead_man,page", false)
+	send(of("page", "other", "c"), "webhook", delivered)
+	want("another group arrives", "dead_man", false)
+	send(of("dead_man", "w", watchdogCheck), "webhook", delivered)
+	want("the heartbeat arrives", "", true)
+	send(of("dead_man", "w", watchdogCheck), "webhook", failed)
+	want("the heartbeat fails again", "dead_man", true)
+}

@@ -93,7 +93,8 @@ func fixedBoard(lang string) *Board {
 				Deliveries: []Delivery{{Via: "webhook", Status: delivered}, {Via: "slack", Status: failed, Detail: "503 \x1b]0;x\x07"}},
 			},
 		},
-		Heartbeat: &Notice{At: at.Add(-30 * time.Second), Receiver: "dead_man", Status: "firing", Deliveries: []Delivery{{Via: "webhook", Status: delivered}}},
+		Undelivered: []string{"page"},
+		Heartbeat:   &Notice{At: at.Add(-30 * time.Second), Receiver: "dead_man", Status: "firing", Deliveries: []Delivery{{Via: "webhook", Status: delivered}}},
 		Targets: []BoardTarget{
 			{Job: "genai_exporter", Address: "127.0.0.1:19400", Health: "up", LastScrape: at.Add(-2 * time.Second), Took: 3 * time.Millisecond},
 			{Job: "genai_exporter", Address: "gpu-2:19400", Health: "down", LastScrape: at.Add(-time.Second), Err: "dial tcp: connection refused\n<i>"},

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/common/promslog"
@@ -113,6 +114,31 @@ func TestAlertmanagerElsewhereGetsTheAlerts(t *testing.T) {
 	}
 }
 
+func TestAlertmanagerThatRefusesIsSaidAtTheTop(t *testing.T) {
+	t.Parallel()
+	gpu, phone := newFakeExporter(t, "n1"), newPhone(t)
+	var refuse atomic.Bool
+	refuse.Store(true)
+	am := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if refuse.Load() {
+			http.Error(w, "try later", http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(am.Close)
+	o := quickOptions(t, fmt.Sprintf(quickChecklist, "warning: 80", phone.URL), gpu.URL)
+	var err error
+	if o.AlertmanagerURL, err = url.Parse(am.URL); err != nil {
+		t.Fatal(err)
+	}
+	r := startStack(t, o)
+	const banner = "! Alerts not delivered. The last sending to the Alertmanager failed.\n"
+	// The dead man's switch is sent at once, and not again for a while.
+	eventually(t, "the banner", func() bool { return strings.HasPrefix(r.get("/checklist.txt"), banner) })
+	refuse.Store(false)
+	gpu.celsius[0].Store(91) // the next to be sent
+	eventually(t, "no banner", func() bool { return !strings.Contains(r.get("/checklist.txt"), banner) })
+}
+
 // buffer is a log that may be read while it is written.
 type buffer struct {
 	mu sync.Mutex
@@ -165,12 +191,31 @@ func TestSecretFileIsReadWhenSendingAndNeverShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the refusal on the page", failing("503"))
+	// It is at the top, and says no more than who is not reached.
+	banners := map[string]string{
+		"/":              `<p class="banner"><b class="mark">Notifications not delivered. Receivers whose last delivery failed: 1 (ticket).</b> <a href="#notifications">`,
+		"/checklist.txt": "! Notifications not delivered. Receivers whose last delivery failed: 1 (ticket).\n",
+	}
+	for path, banner := range banners {
+		body := r.get(path)
+		if i, title := strings.Index(body, banner), strings.LastIndex(body, "Operations checklist"); i < 0 || i > title {
+			t.Errorf("%s: the banner is at %d, the title at %d:\n%s", path, i, title, body)
+		}
+		if strings.Contains(body, "s3cr3t") || strings.Contains(body, phone.URL) {
+			t.Errorf("%s holds the secret:\n%s", path, body)
+		}
+	}
 	phone.fail.Store(false)
 	eventually(t, "the delivery", func() bool { return phone.count(about("ticket", "firing", "0")) == 1 })
 	eventually(t, "the delivery on the page", func() bool {
 		n := r.json().Notifications
 		return len(n) == 1 && n[0].Deliveries[0].Status == delivered
 	})
+	for path, banner := range banners {
+		if strings.Contains(r.get(path), banner) {
+			t.Errorf("%s still says %q after the delivery", path, banner)
+		}
+	}
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}

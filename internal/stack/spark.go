@@ -26,7 +26,7 @@ type spark struct {
 	Limits []string
 	// Last is the d attribute of a dot at its end.
 	Last string
-	// Span is set where the line is shorter than an hour and drawn wider.
+	// Span is the time that the line takes: an hour, or what there is of it.
 	Span string
 	Text string
 }
@@ -61,8 +61,8 @@ func newSpark(r Row, at time.Time) spark {
 	span := sparkRange
 	if history := at.Sub(r.Spark[0].At); history < sparkRange-r.Step {
 		span = max(history, sparkShort).Round(time.Second)
-		out.Span = model.Duration(span).String()
 	}
+	out.Span = model.Duration(span).String()
 	begin := at.Add(-span)
 	x := func(t time.Time) string {
 		return fmt.Sprintf("%.1f", float64(t.Sub(begin))/float64(span)*(sparkWidth-sparkPad))

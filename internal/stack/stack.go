@@ -197,8 +197,10 @@ type stack struct {
 	alerts   alerter
 	// router is nil where another Alertmanager gets the alerts.
 	router *router
-	boards *boardMaker
-	api    apiParts
+	// forwarder is nil where alerts are routed here.
+	forwarder *forwarder
+	boards    *boardMaker
+	api       apiParts
 }
 
 // start opens the data and starts everything behind the page.
@@ -225,7 +227,7 @@ func start(o Options) (s *stack, err error) {
 	if err := s.prom.run(s.alerts); err != nil {
 		return s, err
 	}
-	s.boards = newBoardMaker(o, s.prom, s.router)
+	s.boards = newBoardMaker(s)
 	s.api = newAPI(o, s)
 	return s, nil
 }
@@ -236,7 +238,7 @@ func (s *stack) startAlerter() (err error) {
 	if s.o.AlertmanagerURL != nil {
 		f, err := newForwarder(s.prom.conf, s.o.Logger, s.registry)
 		if err == nil {
-			s.alerts = f
+			s.alerts, s.forwarder = f, f
 		}
 		return err
 	}

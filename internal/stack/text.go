@@ -21,6 +21,9 @@ const (
 // terminal is not 0, as that many columns take.
 func writeText(w io.Writer, v view, terminal int) error {
 	var out strings.Builder
+	if v.Banner != "" {
+		fmt.Fprintf(&out, "! %s\n\n", v.Banner)
+	}
 	fmt.Fprintf(&out, "%s  %s\n%s\n\n", v.W.Title, v.At, v.Summary)
 	rows := [][]string{{v.W.Item, v.W.Value, v.W.Normal, v.W.State, v.W.Since, v.W.Where}}
 	var heads []int

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -25,10 +26,15 @@ const nothing = "–"
 
 // view is a board in words: what the text and the HTML have in common.
 type view struct {
-	W        words
-	Lang     string
-	At       string
+	W    words
+	Lang string
+	At   string
+	// Banner says that people are not told; empty where they are.
+	Banner string
+	// Summary counts the checks by their states and, where they do not say the
+	// same, the alerts; Counts are its parts.
 	Summary  string
+	Counts   []countView
 	Sections []sectionView
 	Alerts   []alertView
 	// Elsewhere is the Alertmanager that alerts are sent to.
@@ -36,6 +42,13 @@ type view struct {
 	Notices   []noticeView
 	Heartbeat string
 	Targets   []targetView
+}
+
+// countView is a part of the summary.
+type countView struct {
+	Text string
+	// Alerts says that the alerts of the page tell more.
+	Alerts bool
 }
 
 type sectionView struct {
@@ -80,7 +93,7 @@ type viewer struct {
 }
 
 func (v viewer) view(b *Board) view {
-	out := view{W: v.words, Lang: v.lang, At: b.At.In(v.location).Format("2006-01-02 15:04:05 MST"), Elsewhere: clean(b.Alertmanager)}
+	out := view{W: v.words, Lang: v.lang, At: b.At.In(v.location).Format("2006-01-02 15:04:05 MST"), Elsewhere: clean(b.Alertmanager), Banner: v.banner(b)}
 	count := map[State]int{}
 	for _, s := range b.Sections {
 		section := sectionView{Title: s.Title}
@@ -90,9 +103,10 @@ func (v viewer) view(b *Board) view {
 		}
 		out.Sections = append(out.Sections, section)
 	}
+	out.Counts = v.counts(b.Alerts, count)
 	var parts []string
-	for _, s := range []State{Breached, Pending, NoData, OK} {
-		parts = append(parts, fmt.Sprintf("%s %d", v.words.state(s), count[s]))
+	for _, c := range out.Counts {
+		parts = append(parts, c.Text)
 	}
 	out.Summary = strings.Join(parts, " · ")
 	for _, a := range b.Alerts {
@@ -109,10 +123,7 @@ func (v viewer) view(b *Board) view {
 	for _, n := range b.Notices {
 		out.Notices = append(out.Notices, v.notice(n))
 	}
-	if b.Heartbeat != nil {
-		h := v.notice(*b.Heartbeat)
-		out.Heartbeat = fmt.Sprintf("%s %s → %s (%s)", v.words.Heartbeat, h.At, h.Receiver, h.Delivery)
-	}
+	out.Heartbeat = v.heartbeat(b)
 	for _, t := range b.Targets {
 		tv := targetView{Job: clean(t.Job), Address: clean(t.Address), Health: v.words.health(t.Health), Class: "health-" + t.Health, Err: clean(t.Err), LastScrape: nothing}
 		if !t.LastScrape.IsZero() {
@@ -121,6 +132,55 @@ func (v viewer) view(b *Board) view {
 		out.Targets = append(out.Targets, tv)
 	}
 	return out
+}
+
+// banner says which receivers are not reached, and nothing of how: that is
+// told with the notifications.
+func (v viewer) banner(b *Board) string {
+	var out []string
+	if b.AlertmanagerFails {
+		out = append(out, v.words.Unsent)
+	}
+	if n := len(b.Undelivered); n > 0 {
+		out = append(out, fmt.Sprintf(v.words.Undelivered, n, clean(strings.Join(b.Undelivered, ", "))))
+	}
+	return strings.Join(out, " ")
+}
+
+// counts are the parts of the summary. An absent signal is an alert and no
+// check, and one check may have many alerts.
+func (v viewer) counts(alerts []BoardAlert, checks map[State]int) []countView {
+	var out []countView
+	for _, s := range []State{Breached, Pending, NoData, OK} {
+		out = append(out, countView{fmt.Sprintf("%s %d", v.words.state(s), checks[s]), s == Breached || s == Pending})
+	}
+	count := map[State]int{}
+	for _, a := range alerts {
+		count[a.State]++
+	}
+	if count[Breached] != checks[Breached] || count[Pending] != checks[Pending] {
+		text := fmt.Sprintf("%s %s %d, %s %d", v.words.AlertsAre, v.words.Firing, count[Breached], v.words.Pending, count[Pending])
+		out = append(out, countView{text, true})
+	}
+	return out
+}
+
+// heartbeat says when the dead man's switch was sent, and when it arrived where
+// that is not the same. It is empty before the first.
+func (v viewer) heartbeat(b *Board) string {
+	if b.Heartbeat == nil {
+		return ""
+	}
+	h := v.notice(*b.Heartbeat)
+	head := v.words.Heartbeat
+	if slices.Contains(b.Undelivered, b.Heartbeat.Receiver) {
+		head = v.words.HeartbeatNever
+		if !b.HeartbeatDelivered.IsZero() {
+			head = fmt.Sprintf(v.words.HeartbeatLast, v.since(b.HeartbeatDelivered, b.At))
+		}
+		head += "; " + v.words.HeartbeatTried
+	}
+	return fmt.Sprintf("%s %s → %s (%s)", head, h.At, h.Receiver, h.Delivery)
 }
 
 func (v viewer) row(r Row, at time.Time) rowView {
