@@ -38,7 +38,8 @@ type Signal struct {
 	Unit   Unit   `yaml:"unit"`
 	// Labels are carried by every series, beside cluster.
 	Labels []string `yaml:"labels"`
-	// Expected signals are reported when they are absent.
+	// Expected signals are reported when they are absent and a check that is on
+	// reads them.
 	Expected bool `yaml:"expected"`
 	// Needs are signals this one is computed from.
 	Needs []string `yaml:"needs"`

@@ -267,3 +267,36 @@ func TestRuleObjectsCarryTheLabelsOfTheChecklist(t *testing.T) {
 		t.Errorf("labels (-want +got):\n%s", d)
 	}
 }
+
+// A signal that no check reads any more is not missed: an alert about it would
+// name nothing that is unwatched.
+func TestAbsenceIsToldOnlyWhereACheckWaits(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		text string
+		want bool
+	}{
+		{"checks:\n  gpu_memory: {warning: 80%}\n", true},
+		{"checks:\n  gpu_memory: {enabled: false}\n", false},
+	} {
+		c, err := checklist.Load("user.yaml", []byte(tc.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := All(c, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if f.Path != "rules/gpu.yml" && f.Path != "testdata/rules/gpu.yml" {
+				continue
+			}
+			if got := strings.Contains(string(f.Data), "absent(genai:gpu_memory_used:ratio)") || strings.Contains(string(f.Data), `signal="gpu_memory"`); got != tc.want {
+				t.Errorf("%s of %q: absence of gpu_memory is told: got %v, want %v", f.Path, tc.text, got, tc.want)
+			}
+			if strings.Contains(string(f.Data), "Not watched now: .") {
+				t.Errorf("%s of %q names nothing that is not watched", f.Path, tc.text)
+			}
+		}
+	}
+}

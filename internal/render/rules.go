@@ -52,7 +52,7 @@ func (b *bundle) ruleGroups() []group {
 			}
 		}
 		for _, signal := range s.Signals {
-			if signal.Expected {
+			if b.missed(s, signal) {
 				g.Rules = append(g.Rules, b.absent(s, signal))
 			}
 		}
@@ -127,8 +127,8 @@ func (b *bundle) absent(s checklist.Section, signal checklist.Signal) rule {
 		KO: "점검 항목의 지표가 들어오지 않습니다.",
 	}
 	description := checklist.Text{
-		EN: "Not watched now: " + b.watchers(s, signal.ID) + ". Nothing records " + signal.Record + ".",
-		KO: "지금 감시되지 않는 항목: " + b.watchers(s, signal.ID) + ". " + signal.Record + " 지표가 기록되지 않고 있습니다.",
+		EN: "Not watched now: " + strings.Join(b.watchers(s, signal.ID), ", ") + ". Nothing records " + signal.Record + ".",
+		KO: "지금 감시되지 않는 항목: " + strings.Join(b.watchers(s, signal.ID), ", ") + ". " + signal.Record + " 지표가 기록되지 않고 있습니다.",
 	}
 	action := checklist.Text{
 		EN: "Look at the targets and at the exporter's page; if this is not expected here, take the source out of `sources` in the checklist and render again.",
@@ -148,7 +148,7 @@ func (b *bundle) absent(s checklist.Section, signal checklist.Signal) rule {
 
 // watchers are the titles of the checks that a signal feeds, directly or
 // through other signals of its section.
-func (b *bundle) watchers(s checklist.Section, id string) string {
+func (b *bundle) watchers(s checklist.Section, id string) []string {
 	fed := map[string]bool{id: true}
 	for _, g := range s.Signals { // a signal stands after those it needs
 		if slices.ContainsFunc(g.Needs, func(need string) bool { return fed[need] }) {
@@ -161,7 +161,13 @@ func (b *bundle) watchers(s checklist.Section, id string) string {
 			titles = append(titles, ch.Title.In(b.lang))
 		}
 	}
-	return strings.Join(titles, ", ")
+	return titles
+}
+
+// missed says whether the absence of a signal is told: it is expected, and a
+// check that is on waits for it.
+func (b *bundle) missed(s checklist.Section, signal checklist.Signal) bool {
+	return signal.Expected && len(b.watchers(s, signal.ID)) > 0
 }
 
 // watchdog always fires; the dead-man receiver tells when it stops.

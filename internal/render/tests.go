@@ -329,7 +329,7 @@ func (p *prover) noData(s checklist.Section) {
 	absent := p.steps(p.b.c.AbsentFor)
 	var expect []exprTest
 	for _, signal := range s.Signals {
-		if !signal.Expected {
+		if !p.b.missed(s, signal) {
 			continue
 		}
 		for _, x := range []struct {
